@@ -1,0 +1,310 @@
+"""The Rust extension: thin calls over columns. `tidewheel.drift` is the public face; nothing here promises stability.
+
+Every function that reads columns releases the interpreter lock while it works, and raises the classes of `tidewheel.errors`.
+`threads=None` means `TIDEWHEEL_THREADS`, else one thread per core, and one thread below 262,144 rows. Results never depend
+on the number of threads.
+"""
+
+from typing import Any, Literal, final
+
+from numpy.typing import NDArray
+
+_Number = int | float
+
+__all__ = [
+    "CategoryComparison",
+    "Column",
+    "FittedBins",
+    "KsDistance",
+    "NumericComparison",
+    "Parts",
+    "Units",
+    "chi2_sf",
+    "compare_categories",
+    "compare_numeric",
+    "count_names_by_unit",
+    "count_numbers_by_unit",
+    "count_slots",
+    "encode_units",
+    "f_sf",
+    "find_range",
+    "fit_quantiles",
+    "kolmogorov_sf",
+    "ks_distance",
+    "ks_pvalue",
+    "normal_sf",
+    "psi",
+    "read_array",
+    "read_table",
+    "sum_weights",
+]
+
+@final
+class Column:
+    """A column of a table, or an array: a name, a type, and memory that stays with whoever made it."""
+
+    @staticmethod
+    def from_buffer(
+        name: str, dtype: str, code: str, values: NDArray[Any], missing: NDArray[Any] | None = None
+    ) -> Column:
+        """Borrow a one-dimensional contiguous native array of the NumPy type code `code` (`f8`, `i4`, ...).
+
+        `missing` is a packed bitmap, least significant bit first, with 1 where a value is *there*, as in Arrow.
+        """
+
+    @staticmethod
+    def from_bits(name: str, bits: NDArray[Any], length: int, missing: NDArray[Any] | None = None) -> Column:
+        """Borrow `length` booleans packed least significant bit first."""
+
+    @staticmethod
+    def from_strings(
+        name: str, offsets: NDArray[Any], data: NDArray[Any], missing: NDArray[Any] | None = None
+    ) -> Column:
+        """Borrow UTF-8 strings: `length + 1` offsets (int64) into `data` (uint8)."""
+
+    @property
+    def name(self) -> str:
+        """The column's name."""
+
+    @property
+    def dtype(self) -> str:
+        """The type of the values: `float64`, `string`, `datetime[us]`, ..."""
+
+    @property
+    def kind(self) -> Literal["number", "temporal", "boolean", "string", "null", "unsupported"]:
+        """What statistics make of it."""
+
+    def __len__(self) -> int: ...
+
+@final
+class Units:
+    """The unit (day, user, ...) of each row, as codes."""
+
+    @property
+    def count(self) -> int:
+        """Number of units; missing values form one unit together."""
+
+    def __len__(self) -> int: ...
+
+@final
+class Parts:
+    """What a column holds beside finite numbers, in rows."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in all."""
+
+    @property
+    def missing(self) -> int:
+        """Missing (null) rows."""
+
+    @property
+    def nan(self) -> int:
+        """Rows that are NaN."""
+
+    @property
+    def infinite_above(self) -> int:
+        """Rows that are plus infinity."""
+
+    @property
+    def infinite_below(self) -> int:
+        """Rows that are minus infinity."""
+
+@final
+class FittedBins:
+    """Bins at the quantiles of a reference."""
+
+    @property
+    def edges(self) -> list[_Number]:
+        """Interior edges, increasing strictly; the outer bins are open."""
+
+    @property
+    def counts(self) -> list[int]:
+        """Finite reference values per bin."""
+
+    @property
+    def parts(self) -> Parts:
+        """What else the reference holds."""
+
+    @property
+    def continuous(self) -> bool:
+        """True when no ties changed the quantiles."""
+
+@final
+class KsDistance:
+    """A Kolmogorov-Smirnov distance."""
+
+    @property
+    def statistic(self) -> float:
+        """The distance, exact up to one rounding."""
+
+    @property
+    def location(self) -> _Number:
+        """The least value at which it is attained."""
+
+    @property
+    def sign(self) -> int:
+        """+1 if the reference distribution function is the larger there, else -1."""
+
+    @property
+    def n(self) -> int:
+        """Reference numbers used."""
+
+    @property
+    def m(self) -> int:
+        """Current numbers used."""
+
+    @property
+    def reference(self) -> Parts:
+        """Parts of the reference."""
+
+    @property
+    def current(self) -> Parts:
+        """Parts of the current sample."""
+
+@final
+class NumericComparison:
+    """What a report needs of a pair of numeric columns."""
+
+    @property
+    def reference(self) -> Parts:
+        """Parts of the reference."""
+
+    @property
+    def current(self) -> Parts:
+        """Parts of the current sample."""
+
+    @property
+    def distance(self) -> KsDistance | None:
+        """The distance; None when a side holds no number."""
+
+    @property
+    def edges(self) -> list[_Number]:
+        """Interior edges at the reference's quantiles."""
+
+    @property
+    def reference_counts(self) -> list[int]:
+        """Finite reference values per bin; empty when there are none."""
+
+    @property
+    def current_counts(self) -> list[int]:
+        """Finite current values per bin; empty when the reference has none."""
+
+    @property
+    def continuous(self) -> bool:
+        """True when no ties changed the quantiles."""
+
+@final
+class CategoryComparison:
+    """Two columns of strings over the most frequent strings of the reference."""
+
+    @property
+    def names(self) -> list[str]:
+        """The vocabulary, most frequent first."""
+
+    @property
+    def reference_counts(self) -> list[int]:
+        """Reference rows per name; the last entry is all others."""
+
+    @property
+    def current_counts(self) -> list[int]:
+        """Current rows per name; the last entry is all others."""
+
+    @property
+    def reference(self) -> Parts:
+        """Parts of the reference."""
+
+    @property
+    def current(self) -> Parts:
+        """Parts of the current sample."""
+
+    @property
+    def unseen(self) -> int:
+        """Current rows whose string the reference never has."""
+
+    @property
+    def distinct(self) -> tuple[int, int]:
+        """Distinct strings of the reference and of the current column."""
+
+    @property
+    def seen_once(self) -> int:
+        """Reference strings that occur once."""
+
+    @property
+    def seen_twice(self) -> int:
+        """Reference strings that occur twice."""
+
+def read_array(name: str, values: object) -> Column:
+    """Borrow an object with `__arrow_c_stream__` or `__arrow_c_array__` as one column."""
+
+def read_table(table: object) -> list[Column]:
+    """Borrow a table with `__arrow_c_stream__` or `__arrow_c_array__`, column by column."""
+
+def find_range(column: Column, threads: int | None = None) -> tuple[tuple[_Number, _Number] | None, Parts]:
+    """Find the least and greatest finite value, if there is one. Cost: O(n)."""
+
+def fit_quantiles(reference: Column, bins: int, threads: int | None = None) -> FittedBins:
+    """Lay `bins` bins at the quantiles of a reference.
+
+    Interior edge i is the order statistic of rank floor(i n / bins), found by counting, not by sorting. Tied edges are laid
+    once; a value on which two of them fall gets a bin of its own. Raises InputError for no bins or no finite value.
+    """
+
+def count_slots(
+    column: Column, edges: Column, *, closed: bool, threads: int | None = None
+) -> tuple[list[int], Parts]:
+    """Count finite values between edges: slot i holds `edges[i-1] <= x < edges[i]`, the outer slots are open.
+
+    With `closed=True` the last edge belongs to the slot below it, so that slots 1 to B are NumPy's bins. Cost: O(n) for up
+    to 16 edges and, with even edges, beyond. Raises InputError for edges that do not increase strictly.
+    """
+
+def sum_weights(column: Column, weights: Column, edges: Column) -> list[float]:
+    """Sum the weights of the finite values per slot, as `count_slots(closed=True)` cuts them, in the order of the rows."""
+
+def psi(reference: list[int], current: list[int], smoothing: str, clip: float = 0.0) -> float:
+    """Compute `sum (p - q) ln(p / q)` of two vectors of counts; bins empty on both sides are left out first."""
+
+def ks_distance(
+    reference: Column, current: Column, alternative: str = "two-sided", threads: int | None = None
+) -> KsDistance:
+    """Measure the exact distance; NaN and missing values are left out, infinities rank as values.
+
+    Cost: O(n + m) and the sorting of a few percent of the rows; O((n + m) log) at worst (identical samples).
+    """
+
+def ks_pvalue(
+    statistic: float, n: int, m: int, alternative: str = "two-sided", method: str = "auto"
+) -> tuple[float, bool]:
+    """Compute the p-value of a distance as `scipy.stats.ks_2samp` does, and say whether it is exact."""
+
+def compare_numeric(
+    reference: list[Column], current: list[Column], bins: int, threads: int | None = None
+) -> list[NumericComparison]:
+    """Compare pairs of numeric columns, columns or their chunks shared out to the threads."""
+
+def compare_categories(
+    reference: list[Column], current: list[Column], most: int, threads: int | None = None
+) -> list[CategoryComparison]:
+    """Compare pairs of string or boolean columns over the `most` most frequent strings of the reference."""
+
+def encode_units(column: Column) -> Units:
+    """Give each row the code of its value."""
+
+def count_numbers_by_unit(column: Column, edges: Column, units: Units) -> list[int]:
+    """Count rows per unit and slot, row by row of a table; two more places take infinite and missing (or NaN) rows."""
+
+def count_names_by_unit(column: Column, names: list[str], units: Units) -> list[int]:
+    """Count rows per unit and name, row by row of a table; two more places take other strings and missing rows."""
+
+def chi2_sf(x: float, df: float) -> float:
+    """Upper tail of the chi-square law."""
+
+def f_sf(x: float, df_between: float, df_within: float) -> float:
+    """Upper tail of Fisher's F law."""
+
+def normal_sf(z: float) -> float:
+    """Upper tail of the standard normal law."""
+
+def kolmogorov_sf(z: float, df: float | None = None) -> float:
+    """Upper tail of Kolmogorov's limit law; with `df`, when the scale was estimated with so many degrees of freedom."""

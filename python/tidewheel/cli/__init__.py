@@ -1,0 +1,1 @@
+"""The `tidewheel` command. Needs the extra `cli` (drift, doctor) or `lifecycle` (everything)."""

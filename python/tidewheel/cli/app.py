@@ -1,0 +1,203 @@
+"""The commands of `tidewheel`: each reads its arguments, calls the function that does the work, and prints the answer.
+
+Heavy parts (flows, serving, the model stage) are imported by the command that needs them, so that `tidewheel --help` and
+`tidewheel drift` stay quick and run with the extra `cli` alone.
+"""
+
+import json
+from dataclasses import asdict
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tidewheel import drift
+from tidewheel.errors import InputError
+
+app = typer.Typer(
+    name="tidewheel",
+    help="Run the whole life of a tabular machine-learning model: data, model, rollout, monitoring, retraining.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+serve_app = typer.Typer(help="Start, stop and ask the server that answers requests.", no_args_is_help=True)
+app.add_typer(serve_app, name="serve")
+
+Project = Annotated[
+    Path, typer.Option("--project", "-p", help="Folder of the project's tidewheel.toml, or the file itself.")
+]
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command and return its exit code; wrong options exit with 2 by themselves."""
+    return int(app(arguments, standalone_mode=True) or 0)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"tidewheel {version_of('tidewheel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options of the command itself; its help text is the application's."""
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the demo; made, or taken over from an earlier demo.")
+    ] = Path("tidewheel-demo"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Stop after August, with fewer bootstrap draws.")
+    ] = False,
+    keep_serving: Annotated[
+        bool,
+        typer.Option("--keep-serving", help="Leave the server running at the end; `serve down` stops it."),
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of training and of the bootstrap.")] = 0,
+) -> None:
+    """Tell the whole story on the New York flights of 2013: about five minutes, real parts only.
+
+    Trains on January to March, rolls a better model out over HTTP in April (shadow, then canary), refuses an overfit
+    one, then serves, watches and retrains month by month. Ends with a table, OUT/report.html and OUT/summary.json.
+    An interrupted demo starts over.
+    """
+    from tidewheel.cli.demo import run_demo  # brings Prefect, Ray and MLflow
+
+    raise typer.Exit(run_demo(out, quick=quick, keep_serving=keep_serving, seed=seed))
+
+
+@app.command()
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="Folder in which Tidewheel shall work.")] = Path("."),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say what is missing or in the way on this machine; exit 1 if something must be mended first."""
+    from tidewheel.operations.doctor import examine  # brings psutil
+    from tidewheel.report.terminal import checks_table, print_view
+
+    checks = examine(folder)
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        print_view(checks_table(checks))
+    raise typer.Exit(1 if any(check.state == "fail" for check in checks) else 0)
+
+
+@app.command()
+def run(
+    project: Project = Path("."),
+    stage: Annotated[
+        Literal["all", "data", "train", "monitor", "retrain"],
+        typer.Option("--stage", help="One stage, or a whole turn."),
+    ] = "all",
+) -> None:
+    """Run one turn of the loop, or one stage of it, for your own project."""
+    from tidewheel.cli.projects import run_project  # brings Prefect
+
+    raise typer.Exit(run_project(project, stage))
+
+
+@app.command()
+def status(
+    project: Project = Path("."),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Say which model answers now, on which evidence, and what was decided and found last."""
+    from tidewheel.cli.projects import show_status  # brings polars and SQLAlchemy
+
+    raise typer.Exit(show_status(project, as_json=as_json))
+
+
+@app.command()
+def evidence(
+    model: Annotated[
+        str | None, typer.Argument(help="Model id or its beginning, or a name; the champion if left out.")
+    ] = None,
+    project: Project = Path("."),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print every gate that a model met: verdict, values, data version, and whether it still stands."""
+    from tidewheel.cli.projects import show_evidence  # brings polars and SQLAlchemy
+
+    raise typer.Exit(show_evidence(project, model, as_json=as_json))
+
+
+@app.command("drift")
+def compare_files(
+    reference: Annotated[
+        Path, typer.Argument(help="Reference table: parquet, CSV, Arrow or a Delta folder.")
+    ],
+    current: Annotated[Path, typer.Argument(help="Current table, in any of these formats.")],
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to compare, separated by commas; all by default.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Column that names independent units, such as a day.")
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(min=1e-9, max=0.5, help="False discovery rate over the columns.")
+    ] = 0.05,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report there as JSON.")
+    ] = None,
+    fail_on: Annotated[
+        Literal["drifted", "undecided"], typer.Option(help="What counts as a failure: exit code 1.")
+    ] = "drifted",
+) -> None:
+    """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use."""
+    from tidewheel.data.sources import read_table  # brings polars and deltalake
+
+    names = columns.split(",") if columns else None
+    report = drift.compare(read_table(reference), read_table(current), columns=names, unit=unit, alpha=alpha)
+    typer.echo(report.summary())
+    if json_file is not None:
+        write_text(json_file, report.to_json())
+    failing = {"drifted"} if fail_on == "drifted" else {"drifted", "undecided"}
+    raise typer.Exit(1 if any(column.verdict in failing for column in report.columns) else 0)
+
+
+@serve_app.command("up")
+def serve_up(
+    project: Project = Path("."),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; any free one by default.")
+    ] = None,
+) -> None:
+    """Start the server with the model that the ledger says is champion; it runs until `serve down`."""
+    from tidewheel.cli.projects import start_serving  # brings Ray
+
+    raise typer.Exit(start_serving(project, port))
+
+
+@serve_app.command("down")
+def serve_down(project: Project = Path(".")) -> None:
+    """Stop the server and everything else that this project started."""
+    from tidewheel.cli.projects import stop_serving  # brings psutil
+
+    raise typer.Exit(stop_serving(project))
+
+
+@serve_app.command("status")
+def serve_status(project: Project = Path(".")) -> None:
+    """Ask the server what it is doing; exit 1 if none is running."""
+    from tidewheel.cli.projects import ask_serving  # brings psutil
+
+    raise typer.Exit(ask_serving(project))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, or say why it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error

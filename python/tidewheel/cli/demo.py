@@ -1,0 +1,147 @@
+"""The command `tidewheel demo`: a folder of its own, the services it needs, the rehearsal of a year, and what to look at.
+
+The flows are imported after Prefect's address and home are set, since Prefect reads its settings when it is imported.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from tidewheel.cli.progress import drawn
+from tidewheel.cli.projects import prefect_environment
+from tidewheel.errors import InputError
+from tidewheel.operations.progress import announce
+from tidewheel.operations.runfile import Run, reap
+from tidewheel.operations.services import start_prefect, start_ray, wait_prefect, wait_ray
+from tidewheel.report.page import write_page
+from tidewheel.report.story import Story, summary
+from tidewheel.report.terminal import months_table, print_view
+
+MARKER = ".tidewheel-demo"
+"""File that says that a folder is a demo's own, and may be emptied by the next one."""
+
+FIRST_UTC = datetime(2013, 4, 1, 4, tzinfo=UTC)
+"""First deployment: midnight of 1 April in New York, so that no day is cut in two."""
+
+LAST_UTC = datetime(2014, 1, 1, 5, tzinfo=UTC)
+"""End of the year that the data cover, likewise."""
+
+LAST_QUICK_UTC = datetime(2013, 9, 1, 4, tzinfo=UTC)
+"""End of the year with `--quick`: the first rollout, the first retraining and the second rollout are in it."""
+
+DRAWS_QUICK = 300
+"""Bootstrap draws with `--quick`; the project file says how many otherwise."""
+
+
+def run_demo(out: Path, *, quick: bool, keep_serving: bool, seed: int) -> int:
+    """Run the whole demo in folder `out` and print what it showed.
+
+    Raises:
+        InputError: `out` cannot be made or written, or holds something that is not an earlier demo's.
+        ServiceError: a service did not start.
+    """
+    folder = take_folder(out)
+    began = time.monotonic()
+    write_project(folder, quick=quick, seed=seed)
+    with drawn(), services(folder, keep=keep_serving):
+        from tidewheel.flows.rehearsal import rehearse  # Prefect reads its address when it is imported
+
+        started = time.monotonic()
+        story = rehearse(str(folder), FIRST_UTC, LAST_QUICK_UTC if quick else LAST_UTC)
+    story = replace(story, seconds_start_up=started - began)
+    write_results(folder, story)
+    print_results(folder, story, keep_serving=keep_serving)
+    return 0
+
+
+def take_folder(out: Path) -> Path:
+    """Make the demo's folder, or take over that of an earlier demo: end what it left running and empty it.
+
+    Raises:
+        InputError: it cannot be written, or is not a demo's.
+    """
+    folder = out.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_ours = (folder / MARKER).exists()
+        if not is_ours and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty and no earlier demo's; give another folder with --out")
+        (folder / MARKER).write_text(
+            "made by `tidewheel demo`, which may empty this folder\n", encoding="utf-8"
+        )
+        for ended in reap(folder / "state" / "services"):
+            announce("clean up", ended)
+        for path in folder.iterdir():
+            if path.name != MARKER:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write in {folder}: {error.strerror}; give another folder with --out"
+        ) from error
+    return folder
+
+
+def write_project(folder: Path, *, quick: bool, seed: int) -> None:
+    """Copy the worked example's project file, with the seed asked for and fewer draws if it shall be quick."""
+    text = (files("tidewheel.examples.flights") / "tidewheel.toml").read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^seed = \d+$", f"seed = {seed}", text)
+    if quick:
+        text = re.sub(r"(?m)^bootstrap_draws = \d+$", f"bootstrap_draws = {DRAWS_QUICK}", text)
+    (folder / "tidewheel.toml").write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def services(folder: Path, *, keep: bool) -> Iterator[None]:
+    """Start a Ray head and a Prefect server of the demo's own, side by side; end both when the block ends."""
+    home = folder / "state" / "services"
+    run = Run.begin(home)
+    try:
+        announce("start", "Prefect server and Ray head")
+        start_ray(run)
+        api_url = start_prefect(run)
+        os.environ.update(prefect_environment(home, api_url))
+        wait_prefect(run)
+        wait_ray(run)
+        yield
+    finally:
+        if not keep:
+            announce("stop", "everything that was started")
+            reap(home)
+
+
+def write_results(folder: Path, story: Story) -> None:
+    """Write `summary.json` and `report.html`."""
+    text = json.dumps(summary(story), indent=2, allow_nan=False)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_page(story, folder / "report.html")
+
+
+def print_results(folder: Path, story: Story, *, keep_serving: bool) -> None:
+    """Print the year's table, the gain, and where to look next."""
+    named = [
+        replace(decision, subject=story.names.get(decision.subject, decision.subject[:12]))
+        for decision in story.decisions
+    ]
+    print_view(months_table(story.card, story.findings, named))
+    gain, counts = story.card.gain, story.requests
+    print_view(
+        f"Mean gain of the loop from month {story.card.gain_from_month} on: [bold]{gain.value:+.4f} AUC[/], "
+        f"95 % interval {gain.low:+.4f} to {gain.high:+.4f}, clustered by day."
+    )
+    print_view(
+        f"{counts.answered:,} of {counts.sent:,} requests answered, {counts.errors} errors, {counts.logged:,} in the log. "
+        f"Start-up {story.seconds_start_up:.0f} s, work {story.seconds_work:.0f} s."
+    )
+    print_view(
+        f"Look at {folder / 'report.html'} and {folder / 'summary.json'}; ask `tidewheel evidence -p {folder}`."
+    )
+    if keep_serving:
+        print_view(f"The server still answers; `tidewheel serve down -p {folder}` stops it.")

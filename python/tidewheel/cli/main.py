@@ -1,0 +1,41 @@
+"""Entry of the `tidewheel` command: it starts even in the base install, to say what else to install.
+
+Exit codes: 0 it went well; 1 the answer is no (drift found, a gate refused, a check failed); 2 wrong use, with nothing
+written; 3 a service failed or a record does not match; 130 interrupted.
+"""
+
+import sys
+
+from tidewheel.errors import InputError, MissingExtraError, PortInUseError, TidewheelError
+
+WRONG_USE = 2
+FAILED = 3
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the `tidewheel` command with the arguments of this process and return its exit code."""
+    try:
+        # The commands need typer and rich, which the base install does not have.
+        from tidewheel.cli.app import run_command
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("tidewheel"):
+            raise
+        print(f"tidewheel: the command needs {error.name}; install `tidewheel[cli]` for drift and doctor, or "
+              "`tidewheel[lifecycle]` for everything", file=sys.stderr)  # fmt: skip
+        return WRONG_USE
+    try:
+        return run_command(sys.argv[1:])
+    except (InputError, PortInUseError, MissingExtraError) as error:
+        print(f"tidewheel: {error}", file=sys.stderr)
+        return WRONG_USE
+    except TidewheelError as error:
+        print(f"tidewheel: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("tidewheel: interrupted; everything it started has been stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

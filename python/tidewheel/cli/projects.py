@@ -1,0 +1,232 @@
+"""The commands about one's own project: run a turn or a stage, look at what the ledger says, start and stop the server."""
+
+import json
+import os
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from tidewheel.cli.progress import drawn
+from tidewheel.errors import InputError, ServiceError
+from tidewheel.ledger.history import champion_of
+from tidewheel.ledger.records import ModelVersion
+from tidewheel.ledger.store import Ledger
+from tidewheel.operations.ports import check_port
+from tidewheel.operations.progress import announce
+from tidewheel.operations.runfile import Run, reap
+from tidewheel.operations.services import ray_address, start_prefect, start_ray, wait_prefect, wait_ray
+from tidewheel.operations.workplace import Workplace
+from tidewheel.project.gates import criteria_in_force
+from tidewheel.project.scope import check_scope
+from tidewheel.report.terminal import evidence_table, print_view, records_table
+
+StageName = Literal["all", "data", "train", "monitor", "retrain"]
+
+ROWS_SHOWN = 10
+"""Decisions and findings shown by `status`: the newest ones."""
+
+
+def run_project(project: Path, stage: StageName) -> int:
+    """Run one turn of the loop, or one stage; exit code 1 when a gate said no."""
+    workplace = Workplace.open(project)
+    for question in check_scope(workplace.settings):
+        print_view(f"[yellow]open[/] {question}")
+    with drawn(), prefect_for(workplace):
+        # Prefect reads its address when it is imported.
+        from tidewheel.flows import data, lifecycle, monitor, retrain, train
+
+        folder = str(workplace.folder)
+        match stage:
+            case "data":
+                lines, refused = [f"data: version {data(folder)}"], False
+            case "train":
+                offers = train(folder)
+                lines = [
+                    f"{offer.name}: {offer.verdict} at gate {offer.gate} ({offer.reason})" for offer in offers
+                ]
+                refused = not all(offer.passed for offer in offers)
+            case "monitor":
+                lines = [
+                    f"{finding.kind}: {finding.verdict}, {finding.reason}" for finding in monitor(folder)
+                ]
+                refused = False
+            case "retrain":
+                offer = retrain(folder)
+                lines = [
+                    "nothing to do"
+                    if offer is None
+                    else f"{offer.name}: {offer.verdict} at gate {offer.gate}"
+                ]
+                refused = offer is not None and not offer.passed
+            case "all":
+                turn = lifecycle(folder)
+                lines, refused = list(turn.steps), turn.refused
+    for line in lines or ["nothing new"]:
+        print_view(line)
+    return 1 if refused else 0
+
+
+@contextmanager
+def prefect_for(workplace: Workplace) -> Iterator[None]:
+    """Use the Prefect server that the settings name; without one, start the project's own and end it afterwards."""
+    url = workplace.environment.prefect_api_url or os.environ.get("PREFECT_API_URL")
+    if url:
+        os.environ["PREFECT_API_URL"] = url
+        yield
+        return
+    home = workplace.state / "prefect"
+    run = Run.begin(home)
+    try:
+        announce("start", "Prefect server")
+        url = start_prefect(run)
+        os.environ.update(prefect_environment(home, url))
+        wait_prefect(run)
+        yield
+    finally:
+        reap(home)
+
+
+def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
+    """Give the settings under which this process talks to a Prefect server of its own, and to nobody else."""
+    return {
+        "PREFECT_API_URL": api_url,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        # The server ends with the command, and the last lines would complain that nobody listens.
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def show_status(project: Path, *, as_json: bool) -> int:
+    """Print who answers, and what was decided and found last."""
+    workplace = Workplace.open(project)
+    with opened(workplace) as ledger:
+        champion = champion_of(ledger, workplace.settings.scope.name)
+        names = {model.model_id: model.name for model in ledger.model_versions()}
+        decisions, findings = ledger.decisions()[-ROWS_SHOWN:], ledger.findings()[-ROWS_SHOWN:]
+        plan = ledger.plan(workplace.settings.scope.name)
+        rows = ledger.verify()
+    if as_json:
+        content = {
+            "champion": asdict(champion) if champion else None,
+            "plan": asdict(plan) if plan else None,
+            "decisions": [asdict(row) for row in decisions],
+            "findings": [asdict(row) for row in findings],
+            "ledger_rows": rows,
+        }
+        print(json.dumps(content, indent=2, default=str))
+        return 0
+    if champion is None:
+        print_view("No model answers yet; `tidewheel run` trains and deploys the first.")
+    else:
+        print_view(f"[bold]{champion.name}[/] ({champion.model_id[:12]}) answers, trained on "
+                   f"{champion.data_name}@{champion.data_version}; plan {plan.generation if plan else 0}.")  # fmt: skip
+    print_view(records_table("Decisions", [
+        (f"{row.at_utc:%Y-%m-%d %H:%M}", row.action, names.get(row.subject, row.subject[:12]), row.actor, row.reason)
+        for row in decisions], ("at", "decision", "about", "by", "reason")))  # fmt: skip
+    print_view(records_table("Findings", [
+        (f"{row.starts_utc:%Y-%m}", row.kind, row.verdict, row.reason) for row in findings],
+        ("window", "kind", "verdict", "reason")))  # fmt: skip
+    print_view(f"The ledger holds {rows} rows; the chain is whole.")
+    return 0
+
+
+def show_evidence(project: Path, model: str | None, *, as_json: bool) -> int:
+    """Print every gate a model met; exit code 1 if some evidence no longer stands."""
+    workplace = Workplace.open(project)
+    with opened(workplace) as ledger:
+        version = find_model(workplace, ledger, model)
+        standing = ledger.standing(
+            version.model_id, version.data_version, criteria_in_force(workplace.settings)
+        )
+    if as_json:
+        content = {
+            "model": asdict(version),
+            "evidence": [row._asdict() | {"evidence": asdict(row.evidence)} for row in standing],
+        }
+        print(json.dumps(content, indent=2, default=str))
+    else:
+        title = (
+            f"{version.name} ({version.model_id[:12]}), made from {version.data_name}@{version.data_version}"
+        )
+        print_view(evidence_table(standing, title))
+    return 0
+
+
+def find_model(workplace: Workplace, ledger: Ledger, model: str | None) -> ModelVersion:
+    """Find a model by id, beginning of an id or name; without one, the champion."""
+    if model is not None:
+        return ledger.model_version(model)
+    champion = champion_of(ledger, workplace.settings.scope.name)
+    if champion is None:
+        raise InputError(
+            f"no model answers for {workplace.settings.scope.name} yet; name one, or run `tidewheel run`"
+        )
+    return champion
+
+
+@contextmanager
+def opened(workplace: Workplace) -> Iterator[Ledger]:
+    """Open the ledger for looking only: a project that has none yet is told so, and nothing is made."""
+    if workplace.environment.ledger_url is None and not (workplace.state / "ledger.sqlite").exists():
+        raise InputError(
+            f"{workplace.folder} has no ledger yet; `tidewheel run -p {workplace.folder}` makes it"
+        )
+    with workplace.ledger() as ledger:
+        yield ledger
+
+
+def start_serving(project: Path, port: int | None) -> int:
+    """Start Ray and the front with the champion of the ledger; they outlive this command."""
+    workplace = Workplace.open(project)
+    wanted = port or workplace.settings.serving.port
+    if wanted:
+        check_port(workplace.settings.serving.host, wanted)
+    with opened(workplace) as ledger:
+        champion = find_model(workplace, ledger, None)
+    from tidewheel.flows.server import deploy_front  # brings Ray
+
+    with drawn():
+        announce("start", "Ray head")
+        run = Run.begin(workplace.services)
+        try:
+            start_ray(run, http_host=workplace.settings.serving.host, http_port=wanted)
+            wait_ray(run)
+            announce("start", f"front with {champion.name}")
+            front = deploy_front(workplace, replay=False)
+        except BaseException:
+            reap(workplace.services)
+            raise
+    print_view(f"[bold]{champion.name}[/] answers at {front.predict_url}; documentation at {front.url}/docs")
+    return 0
+
+
+def stop_serving(project: Path) -> int:
+    """End everything that this project started."""
+    workplace = Workplace.open(project)
+    ended = reap(workplace.services)
+    print_view(f"{len(ended)} processes ended." if ended else "Nothing was running.")
+    return 0
+
+
+def ask_serving(project: Path) -> int:
+    """Print what the front says of itself; exit code 1 without one."""
+    workplace = Workplace.open(project)
+    run = Run.read(workplace.services)
+    address = ray_address(run) if run is not None else None
+    if address is None:
+        print_view("No server is running; `tidewheel serve up` starts it.")
+        return 1
+    try:
+        # No proxy: this is an address of this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{address.url}/status", timeout=5.0) as answer:
+            print(json.dumps(json.load(answer), indent=2))
+    except OSError as error:
+        raise ServiceError(f"{address.url}/status did not answer: {error}") from error
+    return 0

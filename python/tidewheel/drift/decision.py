@@ -1,0 +1,193 @@
+"""From p-values and effects to verdicts: pure functions of numbers.
+
+A verdict is an interval's, not a point's: `drifted` needs a significant test *and* the effect's lower bound above its
+threshold, `stable` the upper bound below it; all else is `undecided`. So neither 100 rows nor 100 million alarm falsely.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tidewheel import _native
+from tidewheel.drift.clusters import Design
+from tidewheel.errors import UnknownNameError
+
+Verdict = Literal["drifted", "stable", "undecided", "not computed"]
+
+#: Kolmogorov-Smirnov distance: a tenth of the rows on the other side of some value. A normal law shifted by a quarter of its
+#: standard deviation has 0.0995, which is about PSI 0.06; the customary "moderate" PSI of 0.1 has 0.12.
+DISTANCE_THRESHOLD = 0.1
+#: Total variation between categories: a tenth of the rows would have to change category.
+VARIATION_THRESHOLD = 0.1
+#: Difference of a share (missing, NaN, infinite, unseen): five points in a hundred.
+SHARE_THRESHOLD = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How large a difference is, with its confidence bounds at level 1 - alpha.
+
+    Attributes:
+        name: What is measured.
+        value: The estimate.
+        lower: Lower bound.
+        upper: Upper bound.
+        threshold: From here on a difference matters.
+    """
+
+    name: str
+    value: float
+    lower: float
+    upper: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One test inside a column: of its values, or of the share that is missing, NaN, infinite or unseen.
+
+    Attributes:
+        name: "values", "missing", "nan", "infinite" or "unseen".
+        test: The test.
+        statistic: Its statistic.
+        pvalue: Its p-value, uncorrected.
+        effect: The effect with its bounds.
+        design: What the rows are worth.
+    """
+
+    name: str
+    test: str
+    statistic: float
+    pvalue: float
+    effect: Effect
+    design: Design
+
+
+def correct_pvalues(pvalues: Sequence[float], method: str) -> list[float]:
+    """Correct p-values over several columns.
+
+    Args:
+        pvalues: One per column, in [0, 1].
+        method: "bh" (Benjamini and Hochberg 1995, for independent or positively dependent columns), "by" (Benjamini and
+            Yekutieli 2001, for any dependence), "bonferroni" or "none".
+
+    Returns:
+        Corrected values in the same order; rejecting those at most alpha keeps the false discovery rate (for
+        "bonferroni": the probability of any false alarm) at alpha.
+
+    Raises:
+        UnknownNameError: an unknown method.
+
+    Example:
+        >>> correct_pvalues([0.01, 0.04, 0.03], "bh")
+        [0.03, 0.04, 0.04]
+    """
+    k = len(pvalues)
+    factors = {
+        "bh": 1.0,
+        "by": sum(1 / rank for rank in range(1, k + 1)),
+        "bonferroni": float(k),
+        "none": 1.0,
+    }
+    if method not in factors:
+        raise UnknownNameError(f"`correction` must be one of {', '.join(map(repr, factors))}; got {method!r}")
+    if method in {"bonferroni", "none"}:
+        return [min(1.0, p * factors[method]) for p in pvalues]
+    corrected = [1.0] * k
+    least = 1.0
+    for rank, index in sorted(enumerate(sorted(range(k), key=pvalues.__getitem__), start=1), reverse=True):
+        least = min(least, pvalues[index] * factors[method] * k / rank)
+        corrected[index] = least
+    return corrected
+
+
+def decide_part(part: Part, pvalue_corrected: float, alpha: float) -> Verdict:
+    """Decide one part, given its p-value corrected over parts and columns."""
+    if pvalue_corrected <= alpha and part.effect.lower > part.effect.threshold:
+        return "drifted"
+    return "stable" if part.effect.upper < part.effect.threshold else "undecided"
+
+
+def decide_column(
+    parts: Sequence[Part], pvalue: float, pvalue_corrected: float, alpha: float
+) -> tuple[Verdict, Part, str]:
+    """Decide a column: drifted if a part is, stable if all are, else undecided.
+
+    Args:
+        parts: Its parts, at least one.
+        pvalue: Its p-value: the least of its parts', times their number.
+        pvalue_corrected: The same, corrected over columns.
+        alpha: The level.
+
+    Returns:
+        The verdict, the part that decides it and one sentence why.
+    """
+    factor = len(parts) * (pvalue_corrected / pvalue if pvalue > 0 else 1.0)
+    verdicts = [decide_part(part, min(1.0, part.pvalue * factor), alpha) for part in parts]
+    for verdict in ("drifted", "undecided"):
+        if verdict in verdicts:
+            chosen = [part for part, one in zip(parts, verdicts, strict=True) if one == verdict]
+            part = max(chosen, key=lambda part: part.effect.value / part.effect.threshold)
+            return verdict, part, _reason(part, verdict, pvalue_corrected, alpha)
+    part = max(parts, key=lambda part: part.effect.upper / part.effect.threshold)
+    return "stable", part, _reason(part, "stable", pvalue_corrected, alpha)
+
+
+def _reason(part: Part, verdict: Verdict, pvalue: float, alpha: float) -> str:
+    effect = part.effect
+    interval = f"{effect.name} is {effect.value:.3g} (between {effect.lower:.3g} and {effect.upper:.3g})"
+    if verdict == "drifted":
+        return f"{part.name}: {interval}, above {effect.threshold:g} for sure, and p is {pvalue:.2g}"
+    if verdict == "stable":
+        size = "the difference is real but small" if pvalue <= alpha else "no difference that matters"
+        return f"{part.name}: {interval}, below {effect.threshold:g} for sure: {size}"
+    if effect.lower > effect.threshold:
+        return f"{part.name}: {interval}, above {effect.threshold:g}, but p is {pvalue:.2g} after correction"
+    return f"{part.name}: {interval}, which includes {effect.threshold:g}; {_rows_needed(part)}"
+
+
+def _rows_needed(part: Part) -> str:
+    effect, design = part.effect, part.design
+    gap = abs(effect.value - effect.threshold)
+    width = max(effect.upper - effect.value, effect.value - effect.lower)
+    if gap < 0.1 * effect.threshold or not math.isfinite(width) or min(design.n, design.m) <= 0:
+        return "it lies so near that more rows would hardly decide"
+    # Widths shrink as the root of the harmonic size; clusters shrink with more units, so the factor is stated for those.
+    factor = (width / gap) ** 2
+    unit = "rows" if design.df is None else "units"
+    return f"about {_two_digits(factor)} times as many {unit} on both sides would decide if it stays"
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{float(f'{value:.2g}'):,.0f}"
+
+
+def combine_parts(parts: Sequence[Part]) -> float:
+    """Combine the p-values of a column's parts by Bonferroni."""
+    return min(1.0, len(parts) * min(part.pvalue for part in parts))
+
+
+def upper_quantile(level: float, df: float | None) -> float:
+    """Find z with P(|Z| > z) = level for a standard normal Z, or Student's with `df` degrees of freedom."""
+    if df is None:
+        return math.sqrt(bisect(lambda square: _native.chi2_sf(square, 1.0), level))
+    return math.sqrt(bisect(lambda square: _native.f_sf(square, 1.0, max(df, 1.0)), level))
+
+
+def kolmogorov_quantile(level: float, df: float | None) -> float:
+    """Find z with P(sup |F_n - F| sqrt(n) > z) <= level: by Dvoretzky, Kiefer and Wolfowitz, or with an estimated scale."""
+    if df is None:
+        return math.sqrt(math.log(2 / level) / 2)
+    return bisect(lambda z: _native.kolmogorov_sf(z, max(df, 1.0)), level)
+
+
+def bisect(tail: Callable[[float], float], level: float) -> float:
+    """Find where a decreasing tail reaches a level."""
+    low, high = 0.0, 1.0
+    while tail(high) > level and high < 1e12:
+        low, high = high, high * 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if tail(middle) > level else (low, middle)
+    return high

@@ -1,0 +1,210 @@
+"""The tests inside a column: of numbers, of categories, of shares. Counts in, a `decision.Part` out.
+
+One decision test per kind: numbers by Kolmogorov-Smirnov, categories by chi-square, shares by the difference of two
+proportions. With clustered rows (`clusters.Design.df` given) each uses effective sizes, and F and Student laws.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewheel import _native
+from tidewheel.drift.clusters import Design
+from tidewheel.drift.decision import (
+    DISTANCE_THRESHOLD,
+    SHARE_THRESHOLD,
+    VARIATION_THRESHOLD,
+    Effect,
+    Part,
+    kolmogorov_quantile,
+    upper_quantile,
+)
+
+#: Up to this n m the exact Kolmogorov-Smirnov p-value costs under 5 ms and is used.
+EXACT_PAIRS = 1_000_000
+#: Chi-square needs this many expected rows in each cell (Cochran); rarer categories are pooled, or permuted.
+EXPECTED_ROWS = 5.0
+#: Up to this many rows in all a table with rare cells is permuted instead of pooled.
+PERMUTE_UP_TO = 2_000
+#: Permutations: p-values near 0.05 are then known to 0.002.
+PERMUTATIONS = 9_999
+#: Fixed, so that a report gives the same p-values every time.
+SEED = 20_131_019
+
+_FloatArray = npt.NDArray[np.float64]
+
+
+def compare_numbers(distance: _native.KsDistance, design: Design, alpha: float) -> Part:
+    """Test whether numbers come from one law, by Kolmogorov-Smirnov.
+
+    The effect is the distance D; its bounds add up Dvoretzky, Kiefer and Wolfowitz's bands of both samples at level
+    alpha / 2 each, so they hold whatever the laws. With clusters the limit law at the effective sizes is used, its scale
+    being estimated with the design's degrees of freedom.
+    """
+    d = distance.statistic
+    if design.df is None:
+        method = "exact" if distance.n * distance.m <= EXACT_PAIRS else "asymp"
+        pvalue, _ = _native.ks_pvalue(d, distance.n, distance.m, "two-sided", method)
+    else:
+        size = design.n * design.m / (design.n + design.m)
+        pvalue = _native.kolmogorov_sf(math.sqrt(size) * d, max(design.df, 1.0))
+    band = kolmogorov_quantile(alpha / 2, design.df) * (1 / math.sqrt(design.n) + 1 / math.sqrt(design.m))
+    effect = Effect("Kolmogorov-Smirnov D", d, max(0.0, d - band), min(1.0, d + band), DISTANCE_THRESHOLD)
+    return Part("values", "Kolmogorov-Smirnov", d, pvalue, effect, design)
+
+
+def compare_categories(
+    reference: npt.ArrayLike, current: npt.ArrayLike, design: Design, alpha: float
+) -> Part:
+    """Test whether categories have the same shares, by the two-sample chi-square (no correction for continuity).
+
+    Categories with fewer than 5 expected rows are pooled; small tables (up to 2,000 rows) are permuted instead. The effect
+    is the total variation distance; its bounds come from McDiarmid's inequality, and the lower one also gives back the
+    most that sampling alone adds on average.
+    """
+    r, c = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
+    used = (r + c) > 0
+    r, c = r[used], c[used]
+    n, m = r.sum(), c.sum()
+    effect = _variation(r / n, c / m, design, alpha)
+    r, c = r * (design.n / n), c * (design.m / m)
+    expected = np.minimum(design.n, design.m) * (r + c) / (design.n + design.m)
+    if design.df is None and n + m <= PERMUTE_UP_TO and (expected < EXPECTED_ROWS).any():
+        statistic, pvalue = _permute(r, c)
+        return Part("values", "chi-square, permuted", statistic, pvalue, effect, design)
+    r, c = _pool(r, expected), _pool(c, expected)
+    statistic, cells = chi_square(r, c), len(r)
+    if cells < 2:
+        pvalue = 1.0
+    elif design.df is None:
+        pvalue = _native.chi2_sf(statistic, cells - 1)
+    else:
+        pvalue = _native.f_sf(statistic / (cells - 1), cells - 1, max(design.df, 1.0))
+    return Part("values", "chi-square", statistic, pvalue, effect, design)
+
+
+def chi_square(reference: _FloatArray, current: _FloatArray) -> float:
+    """Compute the two-sample chi-square statistic over categories that occur.
+
+    `sum_i (r_i sqrt(m/n) - c_i sqrt(n/m))^2 / (r_i + c_i)`, which is what a contingency table of two rows gives.
+    """
+    n, m = reference.sum(), current.sum()
+    if n == 0 or m == 0:
+        return 0.0
+    return float(
+        ((reference * math.sqrt(m / n) - current * math.sqrt(n / m)) ** 2 / (reference + current)).sum()
+    )
+
+
+def _pool(counts: _FloatArray, expected: _FloatArray) -> _FloatArray:
+    rare = expected < EXPECTED_ROWS
+    if not rare.any():
+        return counts
+    if expected[rare].sum() < EXPECTED_ROWS and not rare.all():
+        # Too few even together: they join the rarest of the others.
+        rare[np.argmin(np.where(rare, np.inf, expected))] = True
+    return np.append(counts[~rare], counts[rare].sum())
+
+
+def _permute(reference: _FloatArray, current: _FloatArray) -> tuple[float, float]:
+    statistic = chi_square(reference, current)
+    generator = np.random.Generator(np.random.PCG64(SEED))
+    totals = np.rint(reference + current).astype(np.int64)
+    n = round(float(reference.sum()))
+    m = int(totals.sum()) - n
+    drawn = generator.multivariate_hypergeometric(totals, n, size=PERMUTATIONS, method="marginals")
+    spread = (drawn * math.sqrt(m / n) - (totals - drawn) * math.sqrt(n / m)) ** 2 / totals
+    exceeding = int((spread.sum(axis=1) >= statistic * (1 - 1e-9)).sum())
+    return statistic, (1 + exceeding) / (PERMUTATIONS + 1)
+
+
+def _variation(p: _FloatArray, q: _FloatArray, design: Design, alpha: float) -> Effect:
+    inverse = 1 / design.n + 1 / design.m
+    value = float(np.abs(p - q).sum() / 2)
+    bias = 0.5 * float(np.sqrt(p * (1 - p) / design.n + q * (1 - q) / design.m).sum())
+    reach = math.sqrt(math.log(2 / alpha) * inverse / 2)
+    if design.df is not None:
+        reach *= upper_quantile(alpha, design.df) / upper_quantile(alpha, None)
+    return Effect(
+        "total variation", value, max(0.0, value - bias - reach), min(1.0, value + reach), VARIATION_THRESHOLD
+    )
+
+
+def compare_share(
+    name: str, counts: tuple[int, int], rows: tuple[int, int], design: Design, alpha: float
+) -> Part:
+    """Test whether a share (missing, NaN, infinite) is the same in both samples.
+
+    By the pooled two-proportion test; by Fisher's exact test where fewer than 5 rows are expected. The effect is the
+    absolute difference of the shares, its bounds from Newcombe's (1998) combination of Wilson intervals.
+    """
+    (a, b), (n, m) = counts, rows
+    p, q = a / n, b / m
+    pooled = (a + b) / (n + m)
+    variance = pooled * (1 - pooled) * (1 / design.n + 1 / design.m)
+    square = (p - q) ** 2 / variance if variance > 0 else 0.0
+    rare = min(pooled, 1 - pooled) * min(n, m) < EXPECTED_ROWS
+    if design.df is not None:
+        test, pvalue = "two shares", _native.f_sf(square, 1.0, max(design.df, 1.0))
+    elif rare:
+        test, pvalue = "Fisher", fisher(a, b, n, m)
+    else:
+        test, pvalue = "two shares", _native.chi2_sf(square, 1.0)
+    z = upper_quantile(alpha, design.df)
+    lower, upper = _newcombe(p, q, design, z)
+    effect = Effect(f"difference of the {name} share", abs(p - q), lower, upper, SHARE_THRESHOLD)
+    return Part(name, test, math.sqrt(square), pvalue, effect, design)
+
+
+def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _newcombe(p: float, q: float, design: Design, z: float) -> tuple[float, float]:
+    (p_low, p_high), (q_low, q_high) = _wilson(p, design.n, z), _wilson(q, design.m, z)
+    low = (p - q) - math.hypot(p - p_low, q_high - q)
+    high = (p - q) + math.hypot(p_high - p, q - q_low)
+    least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return least, min(1.0, max(abs(low), abs(high)))
+
+
+def fisher(a: int, b: int, n: int, m: int) -> float:
+    """Compute Fisher's exact two-sided p-value for a of n against b of m, by the sum of tables no likelier than this one."""
+    total = a + b
+    low, high = max(0, total - m), min(total, n)
+    count = np.arange(low, high + 1)
+    # The log of each table's probability relative to the first, by the ratio of neighbours.
+    steps = np.log((n - count[:-1]) * (total - count[:-1])) - np.log(
+        (count[:-1] + 1.0) * (m - total + count[:-1] + 1.0)
+    )
+    logs = np.concatenate([[0.0], np.cumsum(steps)])
+    weights = np.exp(logs - logs.max())
+    return float(min(1.0, weights[weights <= weights[a - low] * (1 + 1e-7)].sum() / weights.sum()))
+
+
+def compare_unseen(found: _native.CategoryComparison, design: Design, alpha: float) -> Part:
+    """Test whether more rows have strings the reference never had than its own rare strings announce.
+
+    Good and Turing: a reference of n rows with n1 strings seen once leaves an expected share n1 / n unseen, with variance
+    about (n1 + 2 n2) / n^2. One-sided; the effect is the share beyond that expectation.
+    """
+    n, m = sum(found.reference_counts), sum(found.current_counts)
+    expected, share = found.seen_once / n, found.unseen / m
+    pooled = max(expected, (found.seen_once + found.unseen + 1) / (n + m + 2))
+    variance = pooled * (1 - pooled) / design.m + (found.seen_once + 2 * found.seen_twice) / (n * design.n)
+    z = (share - expected) / math.sqrt(variance) if variance > 0 else 0.0
+    tail = _native.normal_sf(z) if design.df is None else _student_sf(z, design.df)
+    reach = upper_quantile(alpha, design.df) * math.sqrt(variance)
+    value = max(0.0, share - expected)
+    effect = Effect(
+        "unseen share beyond expectation", value, max(0.0, value - reach), value + reach, SHARE_THRESHOLD
+    )
+    return Part("unseen", "Good-Turing", z, tail, effect, design)
+
+
+def _student_sf(z: float, df: float) -> float:
+    half = _native.f_sf(z * z, 1.0, max(df, 1.0)) / 2
+    return half if z >= 0 else 1 - half

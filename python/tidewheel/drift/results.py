@@ -1,0 +1,110 @@
+"""What the statistics return: frozen records of plain numbers and NumPy arrays.
+
+The records of table comparisons are in `report`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Rows that a statistic on numbers leaves out of its bins or ranks, in the reference and in the current sample.
+
+    Attributes:
+        missing: Missing (null) rows of the reference and of the current sample.
+        nan: NaN rows.
+        infinite: Rows that are plus or minus infinity (left out of bins; ranked by `ks`).
+    """
+
+    missing: tuple[int, int] = (0, 0)
+    nan: tuple[int, int] = (0, 0)
+    infinite: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceBins:
+    """A reference learned once: where its bins lie and how many of its values each holds. Made by `fit_bins`.
+
+    Attributes:
+        edges: B + 1 edges; the first and last are infinite (for 64-bit integers: the ends of the type).
+        counts: Finite reference values per bin.
+        missing: Missing rows of the reference.
+        nan: NaN rows.
+        infinite: Infinite rows.
+        continuous: True when no ties changed the quantiles, so that the law of PSI is known without the data.
+        strategy: "quantile", "uniform" or "edges".
+    """
+
+    edges: npt.NDArray[Any]
+    counts: tuple[int, ...]
+    missing: int
+    nan: int
+    infinite: int
+    continuous: bool
+    strategy: str
+
+
+@dataclass(frozen=True, slots=True)
+class PsiResult:
+    """A population stability index.
+
+    Attributes:
+        statistic: The index, at least 0; infinite for an empty bin without smoothing.
+        pvalue: Probability of at least this index when both samples come from one law; see `psi`.
+        critical_value: The index that is exceeded with probability 5 % when they do.
+        edges: B + 1 bin edges, the outer ones infinite; None for strings.
+        categories: Names of the bins for strings, the last one standing for all others; None for numbers.
+        reference_counts: Reference rows per bin.
+        current_counts: Current rows per bin.
+        beside: Rows left out of the bins, counted apart.
+        unseen: Current rows whose string the reference never has (they are in the last bin); 0 for numbers.
+        smoothing: What was done about empty bins.
+        n: Reference rows in bins.
+        m: Current rows in bins.
+    """
+
+    statistic: float
+    pvalue: float
+    critical_value: float
+    edges: npt.NDArray[Any] | None
+    categories: tuple[str, ...] | None
+    reference_counts: tuple[int, ...]
+    current_counts: tuple[int, ...]
+    beside: Beside
+    unseen: int
+    smoothing: str | float
+    n: int
+    m: int
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        """Missing rows of the reference and of the current sample."""
+        return self.beside.missing
+
+
+@dataclass(frozen=True, slots=True)
+class KsResult:
+    """A two-sample Kolmogorov-Smirnov test.
+
+    Attributes:
+        statistic: The distance, between 0 and 1.
+        pvalue: Its p-value.
+        location: The least value at which the distance is attained.
+        sign: +1 if the reference's distribution function is the larger there, else -1.
+        method: "exact" or "asymp": how the p-value was computed.
+        beside: Rows left out (missing, NaN), and infinite rows (ranked).
+        n: Reference values used.
+        m: Current values used.
+    """
+
+    statistic: float
+    pvalue: float
+    location: float | int
+    sign: int
+    method: str
+    beside: Beside
+    n: int
+    m: int

@@ -1,0 +1,90 @@
+"""Judge measurements at a gate: ask the project's criteria, write the evidence, show the table as a Prefect artifact.
+
+Every stage ends here, so that the first deployment and each retraining meet the very same criteria.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from prefect.artifacts import create_table_artifact
+
+from tidewheel.ledger.records import DataVersion, Evidence
+from tidewheel.ledger.store import Ledger
+from tidewheel.operations.workplace import Workplace
+from tidewheel.project.criteria import Judgement, Measurement, Verdict, criteria_sha256, decide_gate
+from tidewheel.project.gates import criteria_of
+from tidewheel.project.settings import Stage
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Hold what a gate said, and the sequence number of the evidence in the ledger."""
+
+    stage: Stage
+    subject: str
+    verdict: Verdict
+    judgements: tuple[Judgement, ...]
+    sequence: int
+
+    @property
+    def reason(self) -> str:
+        """The judgements that decided, in words."""
+        deciding = [row for row in self.judgements if row.verdict == self.verdict and not row.dry_run]
+        return "; ".join(row.reason for row in deciding) or "no criterion is set for this stage"
+
+
+def judge(
+    workplace: Workplace,
+    ledger: Ledger,
+    stage: Stage,
+    subject: str,
+    measurements: Sequence[Measurement],
+    data: DataVersion,
+    now_utc: datetime,
+) -> Judged:
+    """Decide one gate for `subject` on data version `data`, and record the evidence."""
+    criteria = criteria_of(workplace.settings, stage)
+    verdict, judgements = decide_gate(stage, criteria, measurements)
+    evidence = Evidence(
+        stage=stage,
+        subject=subject,
+        criteria_sha256=criteria_sha256(criteria),
+        judgements=judgements,
+        verdict=verdict,
+        data_name=data.name,
+        data_version=data.delta_version,
+        data_sha256=data.content_sha256,
+        at_utc=now_utc,
+    )
+    judged = Judged(stage, subject, verdict, judgements, ledger.append(evidence))
+    show(judged, data)
+    return judged
+
+
+def show(judged: Judged, data: DataVersion) -> None:
+    """Leave the gate's table with Prefect, where people look for it."""
+    rows = [
+        {
+            "metric": row.metric,
+            "against": row.relative_to or "",
+            "value": row.measurement.value if row.measurement else None,
+            "lower": row.measurement.lower if row.measurement else None,
+            "upper": row.measurement.upper if row.measurement else None,
+            "required": f"{row.comparison} {row.threshold:g}",
+            "verdict": row.verdict + (" (dry run)" if row.dry_run else ""),
+            "reason": row.reason,
+        }
+        for row in judged.judgements
+    ]
+    create_table_artifact(
+        rows,
+        key=f"gate-{judged.stage}",
+        description=f"Gate **{judged.stage}** of `{judged.subject[:12]}` on {data.name}@{data.delta_version}: "
+        f"**{judged.verdict}**",
+    )
+
+
+def exact(metric: str, value: float, *, n_rows: int, n_units: int, confidence: float = 0.95) -> Measurement:
+    """Make a measurement that was counted, not estimated: both bounds are the value itself."""
+    return Measurement(metric, value, value, value, confidence, n_rows, n_units)

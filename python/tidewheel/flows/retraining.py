@@ -1,0 +1,66 @@
+"""The flow `retrain`: ask the policy about the open findings, write its answer down, and train where it says so.
+
+What belongs here: the order of things. What does not: when to retrain (`retrain.policy`), on which rows (`retrain.window`),
+how a candidate is judged (`flows.training`). "Do nothing" is a decision too, and is recorded with its reason.
+"""
+
+from datetime import UTC, datetime
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from tidewheel.flows.ingest import data
+from tidewheel.flows.training import Offer, train
+from tidewheel.ledger.records import Decision
+from tidewheel.operations.progress import announce
+from tidewheel.operations.workplace import Workplace
+from tidewheel.retrain.policy import RETRAIN, RetrainDecision, decide_retraining
+
+ACTOR = "retrain policy"
+
+
+@flow(name="retrain")
+def retrain(project: str, now_utc: datetime | None = None, environment: str = "local") -> Offer | None:
+    """Decide about the open findings; where they ask for it, train the candidate anew on what is known by now.
+
+    Args:
+        project: folder of the project file.
+        now_utc: event time; the wall clock if None.
+        environment: a name under `[environments]` of the project file.
+
+    Returns:
+        What the gates said of the retrained candidate; None when nothing was to be done.
+    """
+    at_utc = now_utc or datetime.now(UTC)
+    decision = decide(project, at_utc, environment)
+    if decision.action != RETRAIN:
+        return None
+    workplace = Workplace.open(project, environment)
+    delta_version = data(project, at_utc, environment)
+    (offer,) = train(
+        project,
+        delta_version,
+        [workplace.settings.model.retrained],
+        at_utc,
+        retraining=True,
+        environment=environment,
+    )
+    return offer
+
+
+@task(name="decide about retraining", cache_policy=NO_CACHE)
+def decide(project: str, now_utc: datetime, environment: str) -> RetrainDecision:
+    """Ask the policy, and write its answer into the ledger: for the cause, and for what it settles beside it."""
+    workplace = Workplace.open(project, environment)
+    with workplace.ledger() as ledger:
+        decision = decide_retraining(
+            ledger.findings(), workplace.settings.retrain, ledger.decisions(), now_utc
+        )
+        subject = decision.finding_id or workplace.settings.scope.name
+        ledger.append(Decision(decision.action, subject, ACTOR, decision.reason, now_utc))
+        for answered in decision.answers:
+            if answered != decision.finding_id:
+                reason = f"answered by the retraining on account of {decision.finding_id}"
+                ledger.append(Decision("settle", answered, ACTOR, reason, now_utc))
+    announce(decision.action, decision.reason[:100], at=f"{now_utc:%d %B}")
+    return decision

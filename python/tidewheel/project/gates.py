@@ -1,0 +1,27 @@
+"""Which criteria are in force at each stage, and their digests: what evidence is bound to. Pure."""
+
+import hashlib
+
+from tidewheel.project.criteria import DEFAULT_GATES, criteria_sha256
+from tidewheel.project.settings import Criterion, Settings, Stage
+
+STAGES: tuple[Stage, ...] = ("data", "baseline", "model", "package", "shadow")
+"""Stages that are judged by criteria; `canary` and `quality` are judged by the rollout's guards."""
+
+
+def criteria_of(settings: Settings, stage: Stage) -> tuple[Criterion, ...]:
+    """Give the criteria of a stage: the project's, or else the default ones."""
+    gate = settings.gates.get(stage, DEFAULT_GATES.get(stage))
+    return gate.criteria if gate is not None else ()
+
+
+def rollout_sha256(settings: Settings) -> str:
+    """Digest the rollout's settings: they are the criteria of the stages `canary` and `quality`."""
+    return hashlib.sha256(settings.rollout.model_dump_json().encode()).hexdigest()
+
+
+def criteria_in_force(settings: Settings) -> dict[str, str]:
+    """Give the digest of the criteria in force, by stage."""
+    rollout = rollout_sha256(settings)
+    judged = {str(stage): criteria_sha256(criteria_of(settings, stage)) for stage in STAGES}
+    return {**judged, "canary": rollout, "quality": rollout}

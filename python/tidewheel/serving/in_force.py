@@ -1,0 +1,135 @@
+"""What a replica answers by: a plan with its packages loaded and tried, one immutable object that is swapped as a whole.
+
+What belongs here: loading a plan, and the rungs of the ladder that live in the replica's process. What does not: answering
+(`serving.front`) and calling other applications (`serving.application_ray`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidewheel.errors import InputError, IntegrityError
+from tidewheel.ledger.records import Plan
+from tidewheel.serving.requests import ColumnContract, Validator
+from tidewheel.serving.routing import Router, router_of
+
+Row = Mapping[str, Any]
+RungName = Literal["champion", "previous", "heuristic"]
+Heuristic = Callable[[Mapping[str, Sequence[Any]]], NDArray[np.float64]]
+
+HEURISTIC = "heuristic"
+"""Stands in answers and in the log as the model of the last rung."""
+
+
+class Scorer(Protocol):
+    """Score requests, as `model.packaging.Package` does."""
+
+    @property
+    def model_id(self) -> str:
+        """The model's canonical identity."""
+
+    @property
+    def columns(self) -> Mapping[str, ColumnContract]:
+        """The contract of the columns that a request must have."""
+
+    def score_rows(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Give one score for each row, (n_rows,)."""
+
+    def count_golden_mismatches(self) -> int:
+        """Score the golden requests and count the scores that are not the recorded ones."""
+
+
+Loader = Callable[[Path | str, str], Scorer]
+"""Loads the package in a folder whose files have the given digest, as `model.packaging.load_package` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One step of the ladder in this process: its name, the model id it answers for, and how it scores."""
+
+    name: RungName
+    model: str
+    score: Callable[[Sequence[Row]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Hold a plan, ready to answer by: its router, the champion's contract, the rungs from best to last."""
+
+    plan: Plan
+    router: Router
+    validator: Validator
+    rungs: tuple[Rung, ...]
+    packages: Mapping[str, Scorer]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bound a request; `replay` lets it carry its event time."""
+
+    batch_rows_max: int
+    body_bytes_max: int
+    replay: bool
+
+
+def load_plan(
+    plan: Plan, limits: Limits, heuristic: Heuristic | None, load: Loader, known: Mapping[str, Scorer]
+) -> InForce:
+    """Load the packages that this process answers with, try each on its golden requests, and put all together.
+
+    Args:
+        plan: The plan to answer by.
+        limits: Of a request.
+        heuristic: The last rung; without one there is none.
+        load: Loads a package.
+        known: Packages already loaded and tried, by model id.
+
+    Raises:
+        InputError: The plan names no package for its champion, or a share is outside its range.
+        IntegrityError: A package's files or identity differ from the plan's, or it scores its golden requests differently.
+    """
+    names = [plan.champion, *([plan.previous] if plan.previous in plan.packages else [])]
+    packages = {name: known.get(name) or load_tried(plan, name, load) for name in names if name is not None}
+    rungs = [Rung("champion", plan.champion, packages[plan.champion].score_rows)]
+    if plan.previous in packages and plan.previous != plan.champion:
+        rungs.append(Rung("previous", plan.previous, packages[plan.previous].score_rows))
+    if heuristic is not None:
+        rungs.append(Rung("heuristic", HEURISTIC, _by_rows(heuristic)))
+    columns = packages[plan.champion].columns
+    validator = Validator(columns, limits.batch_rows_max, limits.body_bytes_max, limits.replay)
+    return InForce(plan, router_of(plan), validator, tuple(rungs), packages)
+
+
+def load_tried(plan: Plan, model_id: str, load: Loader) -> Scorer:
+    """Load the package of one model of a plan and replay its golden requests.
+
+    Raises:
+        InputError: The plan does not say where it is.
+        IntegrityError: It is not the model that the plan names, or scores differently from when it was made.
+    """
+    if model_id not in plan.packages or model_id not in plan.digests:
+        raise InputError(
+            f"plan {plan.name!r} must name folder and digest of the package of {model_id}; got neither or one"
+        )
+    package = load(plan.packages[model_id], plan.digests[model_id])
+    if package.model_id != model_id:
+        raise IntegrityError(
+            f"{plan.packages[model_id]} must hold model {model_id}; it holds {package.model_id}"
+        )
+    mismatches = package.count_golden_mismatches()
+    if mismatches:
+        raise IntegrityError(
+            f"model {model_id} must score its golden requests as recorded; {mismatches} of its scores differ"
+        )
+    return package
+
+
+def _by_rows(heuristic: Heuristic) -> Callable[[Sequence[Row]], NDArray[np.float64]]:
+    def score(rows: Sequence[Row]) -> NDArray[np.float64]:
+        return heuristic({name: [row[name] for row in rows] for name in rows[0]})
+
+    return score

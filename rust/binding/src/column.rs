@@ -1,0 +1,258 @@
+//! What Python holds of a column: its name, its type, and chunks of memory that others own.
+
+use crate::arrow;
+use crate::buffer::{Shared, SharedBits, SharedValues};
+use crate::errors;
+use pyo3::prelude::*;
+use tidewheel_core::categories::{StringChunk, StringColumn, Strings};
+use tidewheel_core::column::{Chunk, Column, Values};
+use tidewheel_core::units::Units;
+
+/// A run of numbers.
+pub struct NumberChunk {
+    pub values: SharedValues,
+    pub validity: Option<SharedBits>,
+}
+
+impl NumberChunk {
+    pub fn borrow(&self) -> Chunk<'_> {
+        Chunk {
+            values: self.values.values(),
+            validity: self.validity.as_ref().map(SharedBits::bits),
+        }
+    }
+}
+
+/// Text in one of Arrow's layouts.
+pub enum SharedStrings {
+    Small(Shared<i32>, Shared<u8>),
+    Large(Shared<i64>, Shared<u8>),
+    Views(Shared<[u8; 16]>, Vec<Shared<u8>>),
+    Dictionary(SharedValues, Box<TextChunk>),
+    Bool(SharedBits, usize),
+}
+
+/// A run of strings.
+pub struct TextChunk {
+    pub strings: SharedStrings,
+    pub validity: Option<SharedBits>,
+}
+
+impl TextChunk {
+    pub fn borrow(&self) -> StringChunk<'_> {
+        let strings = match &self.strings {
+            SharedStrings::Small(offsets, data) => Strings::Small(offsets.slice(), data.slice()),
+            SharedStrings::Large(offsets, data) => Strings::Large(offsets.slice(), data.slice()),
+            SharedStrings::Views(views, data) => {
+                Strings::Views(views.slice(), data.iter().map(Shared::slice).collect())
+            }
+            SharedStrings::Dictionary(codes, words) => {
+                Strings::Dictionary(codes.values(), Box::new(words.borrow()))
+            }
+            SharedStrings::Bool(bits, len) => Strings::Bool(bits.bits(), *len),
+        };
+        StringChunk {
+            strings,
+            validity: self.validity.as_ref().map(SharedBits::bits),
+        }
+    }
+}
+
+/// The contents of a column.
+pub enum Contents {
+    Numbers(Vec<NumberChunk>),
+    Text(Vec<TextChunk>),
+    /// A type that no statistic takes, and the number of rows.
+    Unsupported(usize),
+}
+
+/// A column of a table, or an array.
+#[pyclass(frozen, name = "Column", module = "tidewheel._native")]
+pub struct PyColumn {
+    #[pyo3(get)]
+    name: String,
+    #[pyo3(get)]
+    dtype: String,
+    contents: Contents,
+}
+
+impl PyColumn {
+    pub fn new(name: String, dtype: String, contents: Contents) -> Self {
+        Self {
+            name,
+            dtype,
+            contents,
+        }
+    }
+
+    /// The numbers, if the column holds numbers (or booleans, as 0 and 1).
+    pub fn numbers(&self) -> PyResult<Column<'_>> {
+        match &self.contents {
+            Contents::Numbers(chunks) => Ok(Column::new(
+                chunks.iter().map(NumberChunk::borrow).collect(),
+            )),
+            Contents::Text(chunks) => chunks
+                .iter()
+                .map(|chunk| self.boolean(chunk))
+                .collect::<PyResult<_>>()
+                .map(Column::new),
+            Contents::Unsupported(_) => Err(self.refuse("numbers")),
+        }
+    }
+
+    fn boolean<'a>(&self, chunk: &'a TextChunk) -> PyResult<Chunk<'a>> {
+        let SharedStrings::Bool(bits, len) = &chunk.strings else {
+            return Err(self.refuse("numbers"));
+        };
+        Ok(Chunk {
+            values: Values::Bool(bits.bits(), *len),
+            validity: chunk.validity.as_ref().map(SharedBits::bits),
+        })
+    }
+
+    /// The strings, if the column holds strings or booleans.
+    pub fn strings(&self) -> PyResult<StringColumn<'_>> {
+        match &self.contents {
+            Contents::Text(chunks) => Ok(StringColumn {
+                chunks: chunks.iter().map(TextChunk::borrow).collect(),
+            }),
+            _ => Err(self.refuse("strings or booleans")),
+        }
+    }
+
+    fn refuse(&self, wanted: &str) -> PyErr {
+        let (name, dtype) = (&self.name, &self.dtype);
+        errors::input_type(format!("column {name:?} must hold {wanted}; got {dtype}"))
+    }
+}
+
+fn validity(bits: Option<&Bound<'_, PyAny>>) -> PyResult<Option<SharedBits>> {
+    bits.map(|bits| {
+        Ok(SharedBits {
+            bytes: Shared::from_python(bits)?,
+            offset: 0,
+        })
+    })
+    .transpose()
+}
+
+#[pymethods]
+impl PyColumn {
+    #[staticmethod]
+    #[pyo3(signature = (name, dtype, code, values, missing=None))]
+    fn from_buffer(
+        name: String,
+        dtype: String,
+        code: &str,
+        values: &Bound<'_, PyAny>,
+        missing: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let chunk = NumberChunk {
+            values: SharedValues::from_python(code, values)?,
+            validity: validity(missing)?,
+        };
+        Ok(Self::new(name, dtype, Contents::Numbers(vec![chunk])))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (name, bits, length, missing=None))]
+    fn from_bits(
+        name: String,
+        bits: &Bound<'_, PyAny>,
+        length: usize,
+        missing: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let bits = SharedBits {
+            bytes: Shared::from_python(bits)?,
+            offset: 0,
+        };
+        let chunk = TextChunk {
+            strings: SharedStrings::Bool(bits, length),
+            validity: validity(missing)?,
+        };
+        Ok(Self::new(name, "bool".into(), Contents::Text(vec![chunk])))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (name, offsets, data, missing=None))]
+    fn from_strings(
+        name: String,
+        offsets: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        missing: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let strings =
+            SharedStrings::Large(Shared::from_python(offsets)?, Shared::from_python(data)?);
+        let chunk = TextChunk {
+            strings,
+            validity: validity(missing)?,
+        };
+        Ok(Self::new(
+            name,
+            "string".into(),
+            Contents::Text(vec![chunk]),
+        ))
+    }
+
+    #[getter]
+    fn kind(&self) -> &'static str {
+        let temporal = ["date", "time", "duration"]
+            .iter()
+            .any(|word| self.dtype.starts_with(word));
+        match &self.contents {
+            Contents::Unsupported(_) => "unsupported",
+            Contents::Text(_) if self.dtype == "bool" => "boolean",
+            Contents::Text(_) => "string",
+            Contents::Numbers(_) if self.dtype == "null" => "null",
+            Contents::Numbers(_) if temporal => "temporal",
+            Contents::Numbers(_) => "number",
+        }
+    }
+
+    fn __len__(&self) -> usize {
+        match &self.contents {
+            Contents::Numbers(chunks) => {
+                chunks.iter().map(|chunk| chunk.values.values().len()).sum()
+            }
+            Contents::Text(chunks) => chunks.iter().map(|chunk| chunk.borrow().len()).sum(),
+            Contents::Unsupported(rows) => *rows,
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Column({:?}, {}, {} rows)",
+            self.name,
+            self.dtype,
+            self.__len__()
+        )
+    }
+}
+
+/// The unit of each row.
+#[pyclass(frozen, name = "Units", module = "tidewheel._native")]
+pub struct PyUnits(pub Units);
+
+#[pymethods]
+impl PyUnits {
+    #[getter]
+    fn count(&self) -> usize {
+        self.0.count
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.codes.len()
+    }
+}
+
+#[pyfunction]
+pub fn read_array(name: &str, values: &Bound<'_, PyAny>) -> PyResult<PyColumn> {
+    arrow::read(values, Some(name))?
+        .pop()
+        .ok_or_else(|| errors::input_type(format!("{name:?} has no values")))
+}
+
+#[pyfunction]
+pub fn read_table(table: &Bound<'_, PyAny>) -> PyResult<Vec<PyColumn>> {
+    arrow::read(table, None)
+}

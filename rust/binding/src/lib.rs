@@ -1,0 +1,29 @@
+//! Python binding of `tidewheel_core`: reads arguments, calls the core once without the interpreter lock, wraps results.
+//!
+//! [`buffer`] and [`arrow`] hold all the `unsafe`: they turn foreign memory into slices. [`column`] is what Python
+//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`errors`] the exceptions.
+#![deny(unsafe_op_in_unsafe_fn)]
+#![deny(unsafe_code)]
+
+mod arrow;
+mod buffer;
+mod column;
+mod errors;
+mod functions;
+mod results;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use super::column::{PyColumn, PyUnits, read_array, read_table};
+    #[pymodule_export]
+    use super::functions::{
+        chi2_sf, compare_categories, compare_numeric, count_names_by_unit, count_numbers_by_unit,
+        count_slots, encode_units, f_sf, find_range, fit_quantiles, kolmogorov_sf, ks_distance,
+        ks_pvalue, normal_sf, psi, sum_weights,
+    };
+    #[pymodule_export]
+    use super::results::{CategoryComparison, FittedBins, KsDistance, NumericComparison, Parts};
+}

@@ -1,0 +1,216 @@
+//! Exact bins: the number of thresholds at or below a value.
+//!
+//! Bins are `[e_i, e_(i+1))`. A bin number is first guessed by a monotone cell and a guide table, then settled by
+//! comparisons with the true edges, so it is exact whatever the rounding of the map. Up to [`FEW`] thresholds need no
+//! guess: every value is compared with each of them and only counts come out.
+
+use crate::cells::CellMap;
+use crate::domain::Domain;
+use crate::error::Error;
+
+/// Up to this many thresholds comparing with all of them is faster than finding an index (bench: benches/drift).
+pub const FEW: usize = 16;
+
+/// Guide cells per threshold: with even data three of four cells then hold no edge at all.
+const CELLS_PER_THRESHOLD: usize = 4;
+
+/// Strictly increasing thresholds `t_1 < ... < t_T`, cutting the line into `T + 1` slots; slot `i` is `[t_i, t_(i+1))`.
+#[derive(Debug, Clone)]
+pub struct Thresholds<K> {
+    values: Vec<K>,
+    guide: Option<Guide<K>>,
+}
+
+/// A table over cells that narrows the search for a slot to the thresholds of one cell.
+#[derive(Debug, Clone)]
+pub struct Guide<K> {
+    /// The map whose cells the table describes.
+    pub map: CellMap,
+    entries: Vec<Entry<K>>,
+    most: u32,
+}
+
+/// What is known of a value from its cell.
+#[derive(Debug, Clone, Copy)]
+struct Entry<K> {
+    /// The first threshold in this cell or a later one: a value of this cell may reach it.
+    next: K,
+    /// Thresholds in earlier cells.
+    before: u32,
+    /// Thresholds up to the end of this cell.
+    after: u32,
+}
+
+impl<K: Domain> Thresholds<K> {
+    /// Check that thresholds increase strictly, and build the guide if there are many.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for NaN or a threshold that is not above the one before it.
+    pub fn new(values: Vec<K>) -> Result<Self, Error> {
+        for (index, pair) in values.windows(2).enumerate() {
+            if pair[0].partial_cmp(&pair[1]) != Some(std::cmp::Ordering::Less) {
+                let (before, after) = (pair[0], pair[1]);
+                let place = index + 1;
+                return Err(Error::Input(format!(
+                    "`edges` must increase strictly; got {after:?} after {before:?} at index {place}"
+                )));
+            }
+        }
+        if let Some(index) = values.iter().position(|value| value.is_nan()) {
+            return Err(Error::Input(format!(
+                "`edges` must be numbers; got NaN at index {index}"
+            )));
+        }
+        let guide = (values.len() > FEW).then(|| Guide::new(&values));
+        Ok(Self { values, guide })
+    }
+
+    /// The thresholds.
+    pub fn values(&self) -> &[K] {
+        &self.values
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> usize {
+        self.values.len() + 1
+    }
+
+    /// The guide table; `None` for few thresholds.
+    pub fn guide(&self) -> Option<&Guide<K>> {
+        self.guide.as_ref()
+    }
+
+    /// The slot of a value, by bisection.
+    pub fn slot(&self, value: K) -> usize {
+        self.values.partition_point(|threshold| *threshold <= value)
+    }
+
+    /// Turn the guide cells of a block into slots.
+    ///
+    /// With at most one threshold per cell a slot is settled by one comparison and no branch.
+    #[inline(always)]
+    pub fn settle(&self, guide: &Guide<K>, block: &[K], cells: &mut [u32]) {
+        let last = self.values.len() as u32;
+        for (cell, value) in cells.iter_mut().zip(block) {
+            let Some(entry) = guide.entries.get(*cell as usize) else {
+                continue;
+            };
+            *cell = if guide.most <= 1 {
+                // Past the last threshold `next` repeats it, and the slot must not count it twice.
+                (entry.before + u32::from(entry.next <= *value)).min(last)
+            } else {
+                let within = self
+                    .values
+                    .get(entry.before as usize..entry.after as usize)
+                    .unwrap_or(&[]);
+                entry.before + within.partition_point(|threshold| *threshold <= *value) as u32
+            };
+        }
+    }
+}
+
+impl<K: Domain> Guide<K> {
+    fn new(values: &[K]) -> Self {
+        let map = CellMap::choose(values, values.len() * CELLS_PER_THRESHOLD);
+        let mut within = vec![0u32; map.len()];
+        for value in values {
+            within[map.cell(*value) as usize] += 1;
+        }
+        let most = within.iter().copied().max().unwrap_or(0);
+        let mut before = 0;
+        let entry = |count: u32| {
+            let first = before;
+            before += count;
+            let next = values
+                .get(first as usize)
+                .or(values.last())
+                .copied()
+                .unwrap_or_default();
+            Entry {
+                next,
+                before: first,
+                after: before,
+            }
+        };
+        Self {
+            map,
+            entries: within.into_iter().map(entry).collect(),
+            most,
+        }
+    }
+}
+
+/// Edges of a closed histogram: `[e_0, e_1) ... [e_(B-1), e_B]`, the last bin closed, as NumPy has them.
+///
+/// As thresholds the last edge becomes the least value above it, so that `e_B` itself stays inside.
+///
+/// # Errors
+/// [`Error::Input`] for fewer than two edges, or edges that do not increase strictly.
+pub fn closed<K: Domain>(mut edges: Vec<K>) -> Result<Thresholds<K>, Error> {
+    if edges.len() < 2 {
+        return Err(Error::Input(format!(
+            "`edges` must hold at least 2 values; got {}",
+            edges.len()
+        )));
+    }
+    Thresholds::new(edges.clone())?;
+    if let Some(last) = edges.pop() {
+        edges.extend(last.next_up());
+    }
+    Thresholds::new(edges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn guide_and_bisection_agree(mut edges in prop::collection::vec(-1e3f64..1e3, 17..200),
+                                     values in prop::collection::vec(-2e3f64..2e3, 1..200)) {
+            edges.sort_by(f64::total_cmp);
+            edges.dedup();
+            let thresholds = Thresholds::new(edges.clone()).unwrap();
+            let Some(guide) = thresholds.guide() else { return Ok(()) };
+            let borders = edges.iter().flat_map(|edge| [*edge, edge.next_down(), edge.next_up()]);
+            let all: Vec<f64> = values.into_iter().chain(borders).collect();
+            let mut slots: Vec<u32> = all.iter().map(|value| guide.map.cell(*value)).collect();
+            thresholds.settle(guide, &all, &mut slots);
+            for (slot, value) in slots.into_iter().zip(all) {
+                prop_assert_eq!(slot as usize, edges.iter().filter(|edge| **edge <= value).count());
+            }
+        }
+    }
+
+    #[test]
+    fn edges_are_refused_with_their_place() {
+        let cases: [(Vec<f64>, &str); 3] = [
+            (vec![1.0, 2.0, 2.0], "got 2.0 after 2.0 at index 2"),
+            (vec![1.0, f64::NAN], "got NaN after 1.0 at index 1"),
+            (vec![f64::NAN], "got NaN at index 0"),
+        ];
+        for (edges, text) in cases {
+            let error = Thresholds::new(edges).unwrap_err();
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        assert!(
+            closed(vec![1.0])
+                .unwrap_err()
+                .to_string()
+                .contains("at least 2 values; got 1")
+        );
+    }
+
+    #[test]
+    fn the_last_bin_is_closed() {
+        let thresholds = closed(vec![0.0, 1.0, 2.0]).unwrap();
+        let slots: Vec<usize> = [-0.1, 0.0, 1.0, 2.0, 2.1]
+            .iter()
+            .map(|value| thresholds.slot(*value))
+            .collect();
+        assert_eq!(slots, [0, 1, 2, 2, 3]);
+        let top = closed(vec![0, i64::MAX]).unwrap();
+        assert_eq!(top.slot(i64::MAX), 1);
+    }
+}

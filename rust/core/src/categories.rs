@@ -1,0 +1,399 @@
+//! Counting strings by hashing, with every key compared in full, so that no two are ever mistaken for each other.
+
+use crate::column::{Bits, TASK_ROWS, Values};
+use crate::parallel;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Strings in one of Arrow's layouts.
+#[derive(Debug, Clone)]
+pub enum Strings<'a> {
+    /// Offsets of 32 bits into one buffer.
+    Small(&'a [i32], &'a [u8]),
+    /// Offsets of 64 bits into one buffer.
+    Large(&'a [i64], &'a [u8]),
+    /// Views of 16 bytes: length, then the string itself (up to 12 bytes) or its prefix, buffer and offset.
+    Views(&'a [[u8; 16]], Vec<&'a [u8]>),
+    /// Codes into a dictionary of strings.
+    Dictionary(Values<'a>, Box<StringChunk<'a>>),
+    /// Packed booleans and their number, read as "true" and "false".
+    Bool(Bits<'a>, usize),
+}
+
+/// A run of strings with the bitmap that says which of them are there.
+#[derive(Debug, Clone)]
+pub struct StringChunk<'a> {
+    /// The strings.
+    pub strings: Strings<'a>,
+    /// Bit 1 where the string is there; `None` when all are.
+    pub validity: Option<Bits<'a>>,
+}
+
+impl<'a> StringChunk<'a> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match &self.strings {
+            Strings::Small(offsets, _) => offsets.len().saturating_sub(1),
+            Strings::Large(offsets, _) => offsets.len().saturating_sub(1),
+            Strings::Views(views, _) => views.len(),
+            Strings::Dictionary(codes, _) => codes.len(),
+            Strings::Bool(_, len) => *len,
+        }
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of a row; `None` when it is missing (or lies outside its buffer).
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<&'a [u8]> {
+        if !self.validity.is_none_or(|bits| bits.get(row)) {
+            return None;
+        }
+        match &self.strings {
+            Strings::Small(offsets, data) => {
+                data.get(*offsets.get(row)? as usize..*offsets.get(row + 1)? as usize)
+            }
+            Strings::Large(offsets, data) => {
+                data.get(*offsets.get(row)? as usize..*offsets.get(row + 1)? as usize)
+            }
+            Strings::Views(views, buffers) => view(views.get(row)?, buffers),
+            Strings::Dictionary(codes, dictionary) => dictionary.get(code(*codes, row)?),
+            Strings::Bool(bits, _) => Some(if bits.get(row) { b"true" } else { b"false" }),
+        }
+    }
+}
+
+fn view<'a>(view: &'a [u8; 16], buffers: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let word = |at: usize| {
+        u32::from_le_bytes([view[at], view[at + 1], view[at + 2], view[at + 3]]) as usize
+    };
+    let len = word(0);
+    if len <= 12 {
+        return view.get(4..4 + len);
+    }
+    let start = word(12);
+    buffers.get(word(8))?.get(start..start.checked_add(len)?)
+}
+
+/// The code of a row; `None` when it is negative or not an integer.
+pub fn code(codes: Values<'_>, row: usize) -> Option<usize> {
+    match codes {
+        Values::I8(v) => usize::try_from(*v.get(row)?).ok(),
+        Values::I16(v) => usize::try_from(*v.get(row)?).ok(),
+        Values::I32(v) => usize::try_from(*v.get(row)?).ok(),
+        Values::I64(v) => usize::try_from(*v.get(row)?).ok(),
+        Values::U8(v) => Some(usize::from(*v.get(row)?)),
+        Values::U16(v) => Some(usize::from(*v.get(row)?)),
+        Values::U32(v) => usize::try_from(*v.get(row)?).ok(),
+        Values::U64(v) => usize::try_from(*v.get(row)?).ok(),
+        _ => None,
+    }
+}
+
+/// A column of strings as a sequence of chunks.
+#[derive(Debug, Clone, Default)]
+pub struct StringColumn<'a> {
+    /// The chunks in order.
+    pub chunks: Vec<StringChunk<'a>>,
+}
+
+impl<'a> StringColumn<'a> {
+    /// Rows, missing ones included.
+    pub fn len(&self) -> usize {
+        self.chunks.iter().map(StringChunk::len).sum()
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn tasks(&self) -> Vec<(usize, usize, usize)> {
+        let mut tasks = Vec::new();
+        for (chunk, len) in self.chunks.iter().map(StringChunk::len).enumerate() {
+            for start in (0..len).step_by(TASK_ROWS) {
+                tasks.push((chunk, start, (start + TASK_ROWS).min(len)));
+            }
+        }
+        tasks
+    }
+
+    /// Hand each row to `work`, in order.
+    pub fn rows(&self, mut work: impl FnMut(usize, Option<&'a [u8]>)) {
+        let mut first = 0;
+        for chunk in &self.chunks {
+            for row in 0..chunk.len() {
+                work(first + row, chunk.get(row));
+            }
+            first += chunk.len();
+        }
+    }
+}
+
+/// Words multiplied and folded: fast, and good enough where every hit is checked against the whole key.
+#[derive(Default)]
+pub struct FoldHasher(u64);
+
+impl Hasher for FoldHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        let mut last = [0u8; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.write_u64(u64::from_le_bytes(last) ^ ((bytes.len() as u64) << 56));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let product =
+            u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_u128;
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A map with [`FoldHasher`].
+pub type FoldMap<K, V> = HashMap<K, V, BuildHasherDefault<FoldHasher>>;
+
+/// Rows per distinct string, with the missing ones apart.
+#[derive(Debug, Default)]
+pub struct Tally<'a> {
+    /// Rows of each string.
+    pub counts: FoldMap<&'a [u8], u64>,
+    /// Rows in all.
+    pub rows: u64,
+    /// Missing rows.
+    pub missing: u64,
+}
+
+impl<'a> Tally<'a> {
+    fn add(&mut self, key: Option<&'a [u8]>, count: u64) {
+        match key {
+            Some(key) => *self.counts.entry(key).or_default() += count,
+            None => self.missing += count,
+        }
+    }
+}
+
+/// Count the strings of a column.
+pub fn count<'a>(column: &StringColumn<'a>, threads: Option<usize>) -> Tally<'a> {
+    let tasks = column.tasks();
+    let threads = parallel::threads_for(threads, column.len());
+    let states = parallel::fold(tasks.len(), threads, Tally::default, |tally, task| {
+        let (chunk, start, end) = tasks[task];
+        count_rows(&column.chunks[chunk], start, end, tally);
+    });
+    let mut states = states.into_iter();
+    let mut total = states.next().unwrap_or_default();
+    for state in states {
+        total.rows += state.rows;
+        total.missing += state.missing;
+        for (key, count) in state.counts {
+            total.add(Some(key), count);
+        }
+    }
+    total
+}
+
+fn count_rows<'a>(chunk: &StringChunk<'a>, start: usize, end: usize, tally: &mut Tally<'a>) {
+    tally.rows += (end - start) as u64;
+    let Strings::Dictionary(codes, dictionary) = &chunk.strings else {
+        for row in start..end {
+            tally.add(chunk.get(row), 1);
+        }
+        return;
+    };
+    // Codes are counted first and looked up once each; one more place takes codes outside the dictionary.
+    let mut counts = vec![0u64; dictionary.len() + 1];
+    for row in start..end {
+        let there = chunk.validity.is_none_or(|bits| bits.get(row));
+        let code = if there { code(*codes, row) } else { None };
+        counts[code.unwrap_or(usize::MAX).min(dictionary.len())] += 1;
+    }
+    for (code, count) in counts
+        .into_iter()
+        .enumerate()
+        .filter(|(_, count)| *count > 0)
+    {
+        tally.add(dictionary.get(code), count);
+    }
+}
+
+/// Two columns of strings over one vocabulary: the reference's most frequent, then all others together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Categories {
+    /// The vocabulary, most frequent first; equal counts in the order of their bytes.
+    pub names: Vec<Vec<u8>>,
+    /// Reference rows per name; the last entry is "other".
+    pub reference: Vec<u64>,
+    /// Current rows per name; the last entry is "other".
+    pub current: Vec<u64>,
+    /// Reference rows in all, and missing ones.
+    pub reference_rows: [u64; 2],
+    /// Current rows in all, and missing ones.
+    pub current_rows: [u64; 2],
+    /// Current rows whose string the reference never has.
+    pub unseen: u64,
+    /// Distinct strings of the reference and of the current column.
+    pub distinct: [u64; 2],
+    /// Reference strings seen once, and twice.
+    pub rare: [u64; 2],
+}
+
+/// Count both columns over the `most` frequent strings of the reference.
+pub fn compare(
+    reference: &StringColumn<'_>,
+    current: &StringColumn<'_>,
+    most: usize,
+    threads: Option<usize>,
+) -> Categories {
+    let (r, c) = (count(reference, threads), count(current, threads));
+    let mut ranked: Vec<(&[u8], u64)> =
+        r.counts.iter().map(|(key, count)| (*key, *count)).collect();
+    let order = |a: &(&[u8], u64), b: &(&[u8], u64)| b.1.cmp(&a.1).then(a.0.cmp(b.0));
+    if ranked.len() > most {
+        ranked.select_nth_unstable_by(most, order);
+    }
+    let seen = |times| r.counts.values().filter(|count| **count == times).count() as u64;
+    ranked.truncate(most);
+    ranked.sort_unstable_by(order);
+    let current_of = |name: &[u8]| c.counts.get(name).copied().unwrap_or(0);
+    let mut reference: Vec<u64> = ranked.iter().map(|(_, count)| *count).collect();
+    let mut current: Vec<u64> = ranked.iter().map(|(name, _)| current_of(name)).collect();
+    reference.push(r.counts.values().sum::<u64>() - reference.iter().sum::<u64>());
+    current.push(c.counts.values().sum::<u64>() - current.iter().sum::<u64>());
+    Categories {
+        names: ranked.iter().map(|(name, _)| name.to_vec()).collect(),
+        reference,
+        current,
+        reference_rows: [r.rows, r.missing],
+        current_rows: [c.rows, c.missing],
+        unseen: c
+            .counts
+            .iter()
+            .filter(|(key, _)| !r.counts.contains_key(*key))
+            .map(|(_, count)| count)
+            .sum(),
+        distinct: [r.counts.len() as u64, c.counts.len() as u64],
+        rare: [seen(1), seen(2)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn chunk<'a>(offsets: &'a [i32], data: &'a [u8]) -> StringColumn<'a> {
+        StringColumn {
+            chunks: vec![StringChunk {
+                strings: Strings::Small(offsets, data),
+                validity: None,
+            }],
+        }
+    }
+
+    fn pack(words: &[String]) -> (Vec<i32>, Vec<u8>) {
+        let mut offsets = vec![0];
+        let mut data = Vec::new();
+        for word in words {
+            data.extend_from_slice(word.as_bytes());
+            offsets.push(data.len() as i32);
+        }
+        (offsets, data)
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_counted_as_a_tree_counts(words in prop::collection::vec("[ab\u{0}é]{0,12}", 0..300)) {
+            let (offsets, data) = pack(&words);
+            let column = chunk(&offsets, &data);
+            let tally = count(&column, None);
+            let mut expected: BTreeMap<&[u8], u64> = BTreeMap::new();
+            for word in &words {
+                *expected.entry(word.as_bytes()).or_default() += 1;
+            }
+            prop_assert_eq!(tally.counts.into_iter().collect::<BTreeMap<_, _>>(), expected);
+        }
+    }
+
+    #[test]
+    fn views_are_read_inline_and_from_buffers() {
+        let long = b"a string of more than twelve bytes";
+        let mut inline = [0u8; 16];
+        inline[0] = 2;
+        inline[4..6].copy_from_slice(b"hi");
+        let mut outside = [0u8; 16];
+        outside[0] = long.len() as u8;
+        let mut wrong = outside;
+        wrong[12] = 200;
+        // Twelve bytes is the most that fits inline.
+        let mut full = [0u8; 16];
+        full[0] = 12;
+        full[4..].copy_from_slice(b"exactly here");
+        let views = [inline, outside, wrong, full];
+        let chunk = StringChunk {
+            strings: Strings::Views(&views, vec![long]),
+            validity: None,
+        };
+        assert_eq!(chunk.get(0), Some(&b"hi"[..]));
+        assert_eq!(chunk.get(1), Some(&long[..]));
+        assert_eq!(chunk.get(2), None);
+        assert_eq!(chunk.get(3), Some(&b"exactly here"[..]));
+    }
+
+    #[test]
+    fn a_dictionary_with_duplicates_nulls_and_unused_entries() {
+        let (offsets, data) = pack(&[
+            "x".into(),
+            "y".into(),
+            "x".into(),
+            "unused".into(),
+            "null".into(),
+        ]);
+        let dictionary = StringChunk {
+            strings: Strings::Small(&offsets, &data),
+            validity: Some(Bits::new(&[0b01111], 0)),
+        };
+        let codes = [0i8, 1, 2, 4, 0, -1];
+        let strings = Strings::Dictionary(Values::I8(&codes), Box::new(dictionary));
+        let column = StringColumn {
+            chunks: vec![StringChunk {
+                strings,
+                validity: Some(Bits::new(&[0b101111], 0)),
+            }],
+        };
+        let tally = count(&column, None);
+        assert_eq!(tally.counts.get(&b"x"[..]), Some(&2));
+        assert_eq!(tally.counts.get(&b"y"[..]), Some(&1));
+        assert_eq!((tally.counts.len(), tally.missing, tally.rows), (2, 3, 6));
+    }
+
+    #[test]
+    fn the_vocabulary_is_the_references_most_frequent() {
+        let words = |text: &str| pack(&text.split(' ').map(str::to_string).collect::<Vec<_>>());
+        let (r, c) = (words("b b b a a c d"), words("a z c b"));
+        let found = compare(&chunk(&r.0, &r.1), &chunk(&c.0, &c.1), 2, None);
+        assert_eq!(found.names, [b"b".to_vec(), b"a".to_vec()]);
+        assert_eq!(
+            (found.reference, found.current),
+            (vec![3, 2, 2], vec![1, 1, 2])
+        );
+        assert_eq!(
+            (found.unseen, found.distinct, found.rare),
+            (1, [4, 4], [2, 1])
+        );
+    }
+}

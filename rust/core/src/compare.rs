@@ -1,0 +1,73 @@
+//! Whole columns at once: everything a report needs of a pair of numeric columns.
+
+use crate::column::{Column, Parts};
+use crate::domain::Domain;
+use crate::histogram;
+use crate::ks::{self, Alternative, Distance};
+use crate::parallel;
+use crate::select;
+
+/// What a report needs of a pair of numeric columns.
+#[derive(Debug, Clone)]
+pub struct Numeric<K> {
+    /// Parts of the reference.
+    pub reference: Parts,
+    /// Parts of the current sample.
+    pub current: Parts,
+    /// The Kolmogorov-Smirnov distance; `None` when a side holds no number.
+    pub distance: Option<Distance<K>>,
+    /// Interior edges at the reference's quantiles; none when the reference holds no finite number.
+    pub edges: Vec<K>,
+    /// Finite reference values per bin.
+    pub reference_counts: Vec<u64>,
+    /// Finite current values per bin.
+    pub current_counts: Vec<u64>,
+    /// True when no ties changed the quantiles.
+    pub continuous: bool,
+}
+
+/// Compare a pair of numeric columns.
+pub fn numeric<K: Domain>(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    bins: usize,
+    threads: Option<usize>,
+) -> Numeric<K> {
+    let distance = ks::distance(reference, current, Alternative::TwoSided, threads).ok();
+    let Ok(fitted) = select::quantile_bins::<K>(reference, bins, threads) else {
+        let (reference, current) = (
+            select::range::<K>(reference, threads).1,
+            select::range::<K>(current, threads).1,
+        );
+        let (reference_counts, current_counts) = (Vec::new(), Vec::new());
+        return Numeric {
+            reference,
+            current,
+            distance,
+            edges: Vec::new(),
+            reference_counts,
+            current_counts,
+            continuous: false,
+        };
+    };
+    let counted = histogram::count_slots(current, &fitted.thresholds, threads);
+    Numeric {
+        reference: fitted.parts,
+        current: counted.parts,
+        distance,
+        edges: fitted.thresholds.values().to_vec(),
+        reference_counts: fitted.counts,
+        current_counts: counted.counts,
+        continuous: fitted.continuous,
+    }
+}
+
+/// Share threads between `columns` columns: how many columns at once, and how many threads each may use.
+pub fn share_threads(columns: usize, rows: usize, requested: Option<usize>) -> (usize, usize) {
+    let threads = parallel::threads_for(requested, rows.saturating_mul(columns));
+    if columns >= threads {
+        (threads, 1)
+    } else {
+        (1, threads)
+    }
+}

@@ -1,0 +1,141 @@
+//! The three number types in which statistics are computed.
+//!
+//! Every numeric source type fits one of them exactly: floats, booleans and integers of up to 32 bits are computed as
+//! `f64`, 64-bit integers as `i64` or `u64`, so integers beyond 2^53 keep their order.
+
+use std::fmt::Debug;
+
+/// A number type in which values are ordered, binned and compared.
+pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default + 'static {
+    /// Convert a float; integer domains truncate and saturate.
+    fn from_f64(value: f64) -> Self;
+    /// Convert a signed integer.
+    fn from_i64(value: i64) -> Self;
+    /// Convert an unsigned integer.
+    fn from_u64(value: u64) -> Self;
+    /// Convert to a float, rounding to nearest: never reverses an order.
+    fn to_f64(self) -> f64;
+    /// An integer that orders exactly as the values do; equal values (0.0 and -0.0) have equal keys.
+    fn key(self) -> u64;
+    /// The least value above this one, if there is one.
+    fn next_up(self) -> Option<Self>;
+    /// False for NaN and the infinities.
+    fn is_finite(self) -> bool;
+    /// True for NaN.
+    fn is_nan(self) -> bool;
+}
+
+impl Domain for f64 {
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn from_i64(value: i64) -> Self {
+        value as f64
+    }
+    #[inline(always)]
+    fn from_u64(value: u64) -> Self {
+        value as f64
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn key(self) -> u64 {
+        // Adding zero turns -0.0 into 0.0; the sign bit then selects which bits to flip.
+        let bits = (self + 0.0).to_bits();
+        bits ^ ((((bits as i64) >> 63) as u64) | (1 << 63))
+    }
+    fn next_up(self) -> Option<Self> {
+        if self.is_nan() || self == f64::INFINITY {
+            return None;
+        }
+        Some(f64::next_up(self))
+    }
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        self.abs() < f64::INFINITY
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f64::is_nan(self)
+    }
+}
+
+macro_rules! integer_domain {
+    ($kind:ty, $offset:expr) => {
+        impl Domain for $kind {
+            #[inline(always)]
+            fn from_f64(value: f64) -> Self {
+                value as $kind
+            }
+            #[inline(always)]
+            fn from_i64(value: i64) -> Self {
+                value as $kind
+            }
+            #[inline(always)]
+            fn from_u64(value: u64) -> Self {
+                value as $kind
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+            #[inline(always)]
+            fn key(self) -> u64 {
+                (self as u64) ^ $offset
+            }
+            fn next_up(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                true
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                false
+            }
+        }
+    };
+}
+
+integer_domain!(i64, 1 << 63);
+integer_domain!(u64, 0);
+
+/// Which domain two columns share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Common {
+    /// Floats, or types that a float holds exactly, or a mix of types that only a float can hold (then rounded).
+    Float,
+    /// Signed 64-bit integers.
+    Signed,
+    /// Unsigned 64-bit integers.
+    Unsigned,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn keys_order_as_floats_do(a in any::<f64>(), b in any::<f64>()) {
+            prop_assume!(!a.is_nan() && !b.is_nan());
+            prop_assert_eq!(a.partial_cmp(&b), Some(a.key().cmp(&b.key())));
+        }
+
+        #[test]
+        fn keys_order_as_integers_do(a in any::<i64>(), b in any::<i64>()) {
+            prop_assert_eq!(a.cmp(&b), a.key().cmp(&b.key()));
+        }
+    }
+
+    #[test]
+    fn zeros_share_a_key() {
+        assert_eq!((0.0f64).key(), (-0.0f64).key());
+    }
+}

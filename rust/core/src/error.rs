@@ -1,0 +1,22 @@
+//! What the crate refuses, as data: the binding turns each kind into one exception class.
+
+use std::fmt;
+
+/// A refused input. The text is one sentence: what was required, what was got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// A value, count or edge is not acceptable.
+    Input(String),
+    /// A column has a type that the function does not take.
+    Type(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Input(text) | Error::Type(text) => out.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

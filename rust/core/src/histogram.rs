@@ -1,0 +1,263 @@
+//! Counting: values per slot, values per cell, and weights per slot.
+//!
+//! Two phases per block. First the whole block is mapped to small indices in a buffer, which vectorises; then the indices
+//! are counted into four tables in turn, so that a run of equal indices does not wait for its own last store. Tables hold
+//! `u32` and are flushed into `u64` after each task, long before they can overflow.
+
+use crate::bins::Thresholds;
+use crate::cells::CellMap;
+use crate::column::{BLOCK, Column, Infinities, Parts};
+use crate::dispatch;
+use crate::domain::Domain;
+use crate::parallel;
+
+/// Tables counted into in turn.
+const LANES: usize = 4;
+
+/// Above this many indices equal neighbours are rare and four tables would only fill the cache.
+const LANES_UP_TO: usize = 2048;
+
+/// Counts with what was met beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Values per slot or cell.
+    pub counts: Vec<u64>,
+    /// Missing, NaN and infinite values.
+    pub parts: Parts,
+}
+
+impl Counted {
+    fn new(len: usize) -> Self {
+        Self {
+            counts: vec![0; len],
+            parts: Parts::default(),
+        }
+    }
+
+    fn sum(states: Vec<Self>, len: usize) -> Self {
+        let mut total = Self::new(len);
+        for state in states {
+            total.parts.add(&state.parts);
+            for (sum, count) in total.counts.iter_mut().zip(state.counts) {
+                *sum += count;
+            }
+        }
+        total
+    }
+}
+
+struct Tally {
+    lanes: usize,
+    len: usize,
+    table: Vec<u32>,
+}
+
+impl Tally {
+    fn new(len: usize) -> Self {
+        let lanes = if len <= LANES_UP_TO { LANES } else { 1 };
+        Self {
+            lanes,
+            len,
+            table: vec![0; lanes * len],
+        }
+    }
+
+    fn count(&mut self, indices: &[u32]) {
+        if self.lanes == 1 {
+            for &index in indices {
+                add_one(&mut self.table, index as usize);
+            }
+            return;
+        }
+        let len = self.len;
+        let (fours, rest) = indices.as_chunks::<LANES>();
+        for four in fours {
+            for (lane, &index) in four.iter().enumerate() {
+                add_one(&mut self.table, lane * len + index as usize);
+            }
+        }
+        for &index in rest {
+            add_one(&mut self.table, index as usize);
+        }
+    }
+
+    fn flush(&mut self, counts: &mut [u64]) {
+        for lane in self.table.chunks_mut(self.len.max(1)) {
+            for (total, count) in counts.iter_mut().zip(lane) {
+                *total += u64::from(*count);
+                *count = 0;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_one(table: &mut [u32], at: usize) {
+    if let Some(count) = table.get_mut(at) {
+        *count += 1;
+    }
+}
+
+/// Count the finite values of a column per slot of the thresholds.
+pub fn count_slots<K: Domain>(
+    column: &Column<'_>,
+    thresholds: &Thresholds<K>,
+    threads: Option<usize>,
+) -> Counted {
+    match thresholds.guide() {
+        None => count_few(column, thresholds, threads),
+        Some(guide) => {
+            let settle = |cells: &mut [u32], block: &[K]| thresholds.settle(guide, block, cells);
+            count_mapped(
+                column,
+                &guide.map,
+                thresholds.slots(),
+                Infinities::Leave,
+                threads,
+                settle,
+            )
+        }
+    }
+}
+
+/// Count the values of a column per cell of a map; infinities go to the outer cells.
+pub fn count_cells<K: Domain>(
+    column: &Column<'_>,
+    map: &CellMap,
+    infinities: Infinities,
+    threads: Option<usize>,
+) -> Counted {
+    count_mapped::<K>(column, map, map.len(), infinities, threads, |_, _| ())
+}
+
+fn count_mapped<K: Domain>(
+    column: &Column<'_>,
+    map: &CellMap,
+    len: usize,
+    infinities: Infinities,
+    threads: Option<usize>,
+    settle: impl Fn(&mut [u32], &[K]) + Sync,
+) -> Counted {
+    let tasks = column.tasks();
+    let threads = parallel::threads_for(threads, column.len());
+    let start = || (Counted::new(len), Tally::new(len));
+    let states = parallel::fold(tasks.len(), threads, start, |(counted, tally), task| {
+        let mut cells = [0u32; BLOCK];
+        column.blocks::<K>(tasks[task], infinities, &mut counted.parts, |block| {
+            let cells = &mut cells[..block.len()];
+            dispatch::map_cells(map, block, cells);
+            settle(cells, block);
+            tally.count(cells);
+        });
+        tally.flush(&mut counted.counts);
+    });
+    Counted::sum(
+        states.into_iter().map(|(counted, _)| counted).collect(),
+        len,
+    )
+}
+
+/// Counts how many values reach each threshold; neighbouring differences are the slots.
+fn count_few<K: Domain>(
+    column: &Column<'_>,
+    thresholds: &Thresholds<K>,
+    threads: Option<usize>,
+) -> Counted {
+    let tasks = column.tasks();
+    let threads = parallel::threads_for(threads, column.len());
+    let reached_len = thresholds.values().len();
+    let states = parallel::fold(
+        tasks.len(),
+        threads,
+        || Counted::new(reached_len),
+        |state, task| {
+            let counts = &mut state.counts;
+            column.blocks::<K>(tasks[task], Infinities::Leave, &mut state.parts, |block| {
+                dispatch::count_reached(block, thresholds.values(), counts);
+            });
+        },
+    );
+    let reached = Counted::sum(states, reached_len);
+    let mut above = reached.counts.clone();
+    above.push(0);
+    let mut before = reached.parts.finite();
+    let mut counts = Vec::with_capacity(above.len());
+    for count in above {
+        counts.push(before.saturating_sub(count));
+        before = count;
+    }
+    Counted {
+        counts,
+        parts: reached.parts,
+    }
+}
+
+/// Sum weights per slot, in the order of the rows and on one thread, since sums of floats depend on their order.
+pub fn sum_weights<K: Domain>(
+    column: &Column<'_>,
+    weights: &[f64],
+    thresholds: &Thresholds<K>,
+) -> Vec<f64> {
+    let mut sums = vec![0.0; thresholds.slots()];
+    for task in column.tasks() {
+        column.rows::<K>(task, |row, value| {
+            if let (Some(value), Some(weight)) =
+                (value.filter(|value| value.is_finite()), weights.get(row))
+            {
+                sums[thresholds.slot(value)] += weight;
+            }
+        });
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bins;
+    use crate::column::{Chunk, Values};
+    use proptest::prelude::*;
+
+    fn naive(values: &[f64], edges: &[f64]) -> Vec<u64> {
+        let mut counts = vec![0; edges.len() + 1];
+        for value in values.iter().filter(|value| value.is_finite()) {
+            counts[edges.iter().filter(|edge| *edge <= value).count()] += 1;
+        }
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn slots_are_counted_as_the_slow_way_counts(values in prop::collection::vec(-10i32..60, 0..5000),
+                                                    edges in 1usize..40, cut in 0usize..5000) {
+            let values: Vec<f64> = values.iter().map(|v| f64::from(*v) / 2.0).collect();
+            let edges: Vec<f64> = (0..edges).map(|edge| edge as f64 * 0.7).collect();
+            let (left, right) = values.split_at(cut.min(values.len()));
+            let chunk = |values| Chunk { values: Values::F64(values), validity: None };
+            let thresholds = bins::Thresholds::new(edges.clone()).unwrap();
+            let whole = count_slots(&Column::new(vec![chunk(&values)]), &thresholds, None);
+            let split = count_slots(&Column::new(vec![chunk(left), chunk(right)]), &thresholds, None);
+            prop_assert_eq!(&whole.counts, &naive(&values, &edges));
+            prop_assert_eq!(whole, split);
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_counts() {
+        let values: Vec<f64> = (0..600_000u64)
+            .map(|i| (i.wrapping_mul(2_654_435_761) % 10_007) as f64)
+            .collect();
+        let column = Column::new(vec![Chunk {
+            values: Values::F64(&values),
+            validity: None,
+        }]);
+        for edges in [9, 40] {
+            let thresholds =
+                bins::Thresholds::new((1..edges).map(|e| f64::from(e) * 250.0).collect()).unwrap();
+            let one = count_slots(&column, &thresholds, Some(1));
+            for threads in [2, 3, 8] {
+                assert_eq!(one, count_slots(&column, &thresholds, Some(threads)));
+            }
+        }
+    }
+}

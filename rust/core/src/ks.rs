@@ -1,0 +1,462 @@
+//! The exact two-sample Kolmogorov-Smirnov distance without sorting the samples.
+//!
+//! What is clever: counts per cell give `d = m F - n G` (in whole rows) at every cell border, hence a lower bound `L` for
+//! the distance; inside a cell `d` cannot exceed its value at the start by more than `m` times the reference rows there.
+//! Only cells whose upper bound reaches `L` are gathered, largest bound first, cut into cells again while they are large,
+//! and sorted when small. A few percent of the rows are ever sorted (bench: benches/drift/test_ks.py), and all
+//! arithmetic is in integers, so the distance is exact (tests: this module and tests/drift/test_ks.py).
+
+use crate::cells::CellMap;
+use crate::column::{Column, Infinities, Parts};
+use crate::domain::Domain;
+use crate::error::Error;
+use crate::histogram;
+use crate::select;
+
+/// Up to this many rows in all, sorting both samples is as fast as counting.
+const SORT_UP_TO: usize = 1 << 14;
+/// Rows of each sample looked at to choose the cells.
+const SAMPLE: usize = 1 << 12;
+/// Cells of the first pass: the more rows, the more cells, up to what the second-level cache holds.
+const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
+/// Rows per cell aimed at.
+const ROWS_PER_CELL: usize = 64;
+/// A gathered cell up to this size is sorted; a larger one is cut into cells again.
+const SORT_CELL_UP_TO: usize = 1_024;
+/// Cutting again and again is given up here, and the cell sorted: only adversarial values get so far.
+const DEPTH: usize = 12;
+
+/// Which way the current sample may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alternative {
+    /// Either way: the larger of the two one-sided distances.
+    TwoSided,
+    /// The reference distribution function lies below the current one somewhere (SciPy's `less`).
+    Less,
+    /// The reference distribution function lies above the current one somewhere (SciPy's `greater`).
+    Greater,
+}
+
+/// The distance, where it is attained, and what was counted apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distance<K> {
+    /// The distance times `n m`.
+    pub numerator: u128,
+    /// The least value at which the distance is attained.
+    pub location: K,
+    /// +1 if the reference distribution function is the larger there, else -1.
+    pub sign: i8,
+    /// Reference values used.
+    pub n: u64,
+    /// Current values used.
+    pub m: u64,
+    /// Parts of the reference.
+    pub reference: Parts,
+    /// Parts of the current sample.
+    pub current: Parts,
+}
+
+impl<K> Distance<K> {
+    /// The distance itself.
+    pub fn statistic(&self) -> f64 {
+        self.numerator as f64 / (u128::from(self.n) * u128::from(self.m)) as f64
+    }
+}
+
+/// Measure the distance between two columns; missing values and NaN are left out, infinities have their rank.
+///
+/// # Errors
+/// [`Error::Input`] when one of the columns holds no number.
+pub fn distance<K: Domain>(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    alternative: Alternative,
+    threads: Option<usize>,
+) -> Result<Distance<K>, Error> {
+    if reference.len() + current.len() <= SORT_UP_TO {
+        let (mut r, reference_parts) = select::collect::<K>(reference, Infinities::Keep);
+        let (mut c, current_parts) = select::collect::<K>(current, Infinities::Keep);
+        let mut search = Search::new(r.len(), c.len(), alternative)?;
+        search.sort_and_merge(&mut r, &mut c, 0);
+        return search.finish(reference_parts, current_parts);
+    }
+    let cells = ((reference.len() + current.len()) / ROWS_PER_CELL).next_power_of_two();
+    let map = choose_map::<K>(
+        reference,
+        current,
+        cells.clamp(*CELLS.start(), *CELLS.end()),
+    );
+    let r = histogram::count_cells::<K>(reference, &map, Infinities::Keep, threads);
+    let c = histogram::count_cells::<K>(current, &map, Infinities::Keep, threads);
+    let mut search = Search::new(
+        r.parts.numbers() as usize,
+        c.parts.numbers() as usize,
+        alternative,
+    )?;
+    let candidates = search.bound(&r.counts, &c.counts, 0);
+    let mut slots = vec![u32::MAX; map.len()];
+    for (slot, candidate) in candidates.iter().enumerate() {
+        slots[candidate.cell] = slot as u32;
+    }
+    let mut rs = select::gather::<K>(
+        reference,
+        &map,
+        &slots,
+        candidates.len(),
+        Infinities::Keep,
+        threads,
+    );
+    let mut cs = select::gather::<K>(
+        current,
+        &map,
+        &slots,
+        candidates.len(),
+        Infinities::Keep,
+        threads,
+    );
+    for (candidate, (r, c)) in candidates.iter().zip(rs.iter_mut().zip(&mut cs)) {
+        search.refine(candidate, r, c, 0);
+    }
+    search.finish(r.parts, c.parts)
+}
+
+fn choose_map<K: Domain>(reference: &Column<'_>, current: &Column<'_>, cells: usize) -> CellMap {
+    let mut sample = reference.sample::<K>(SAMPLE, Infinities::Leave);
+    sample.extend(current.sample::<K>(SAMPLE, Infinities::Leave));
+    // The stable sort finds the two sorted runs and merges them.
+    sample.sort_by_key(|value| value.key());
+    CellMap::choose(&sample, cells)
+}
+
+/// A cell in which the distance may be attained: its bound, and `d` before its first row.
+struct Candidate {
+    bound: i128,
+    cell: usize,
+    start: i128,
+}
+
+/// The running search; `d = m i - n j` after `i` reference and `j` current rows.
+struct Search<K> {
+    n: i128,
+    m: i128,
+    /// Which sides count: `d` itself, and `-d`.
+    wanted: [bool; 2],
+    best: [Option<(i128, K)>; 2],
+    /// What the distance is known to reach.
+    lower: i128,
+}
+
+impl<K: Domain> Search<K> {
+    fn new(n: usize, m: usize, alternative: Alternative) -> Result<Self, Error> {
+        if n == 0 || m == 0 {
+            let text = format!(
+                "`reference` and `current` must each hold at least one number; got {n} and {m}"
+            );
+            return Err(Error::Input(text));
+        }
+        let wanted = match alternative {
+            Alternative::TwoSided => [true, true],
+            Alternative::Greater => [true, false],
+            Alternative::Less => [false, true],
+        };
+        Ok(Self {
+            n: n as i128,
+            m: m as i128,
+            wanted,
+            best: [None; 2],
+            lower: 0,
+        })
+    }
+
+    fn offer(&mut self, d: i128, at: K) {
+        for (side, value) in [d, -d].into_iter().enumerate() {
+            let better = self.best[side]
+                .is_none_or(|(best, place)| value > best || (value == best && at < place));
+            if self.wanted[side] && better {
+                self.best[side] = Some((value, at));
+                self.lower = self.lower.max(value);
+            }
+        }
+    }
+
+    /// Raise `lower` by the values at the cell borders; return the cells worth a look, largest bound first.
+    fn bound(&mut self, r: &[u64], c: &[u64], start: i128) -> Vec<Candidate> {
+        let mut d = start;
+        let mut candidates = Vec::new();
+        for (cell, (&r, &c)) in r.iter().zip(c).enumerate() {
+            let (up, down) = (self.m * i128::from(r), self.n * i128::from(c));
+            // The largest d is attained at a reference value, the least at a current value.
+            let above = if self.wanted[0] && r > 0 {
+                d + up
+            } else {
+                i128::MIN
+            };
+            let below = if self.wanted[1] && c > 0 {
+                down - d
+            } else {
+                i128::MIN
+            };
+            candidates.push(Candidate {
+                bound: above.max(below),
+                cell,
+                start: d,
+            });
+            d += up - down;
+            for (side, value) in [d, -d].into_iter().enumerate() {
+                if self.wanted[side] {
+                    self.lower = self.lower.max(value);
+                }
+            }
+        }
+        candidates.retain(|candidate| candidate.bound >= self.lower);
+        candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.bound), candidate.cell));
+        candidates
+    }
+
+    fn refine(&mut self, candidate: &Candidate, r: &mut [K], c: &mut [K], depth: usize) {
+        if candidate.bound < self.lower {
+            return;
+        }
+        let both = || r.iter().chain(c.iter()).copied();
+        let least = both().min_by_key(|value| value.key());
+        let (Some(low), Some(high)) = (least, both().max_by_key(|value| value.key())) else {
+            return;
+        };
+        if low == high {
+            return self.offer(
+                candidate.start + self.m * r.len() as i128 - self.n * c.len() as i128,
+                low,
+            );
+        }
+        let rows = r.len() + c.len();
+        if rows <= SORT_CELL_UP_TO || depth >= DEPTH {
+            return self.sort_and_merge(r, c, candidate.start);
+        }
+        let cells = (rows / 64).clamp(64, 8_192);
+        let linear = if depth.is_multiple_of(2) {
+            CellMap::between(low, high, cells)
+        } else {
+            None
+        };
+        let map = linear.unwrap_or_else(|| CellMap::between_keys(low, high, cells));
+        let (mut r, r_starts) = bucket(r, &map);
+        let (mut c, c_starts) = bucket(c, &map);
+        let counts = |starts: &[usize]| {
+            starts
+                .windows(2)
+                .map(|pair| (pair[1] - pair[0]) as u64)
+                .collect::<Vec<_>>()
+        };
+        for inner in self.bound(&counts(&r_starts), &counts(&c_starts), candidate.start) {
+            let r = &mut r[r_starts[inner.cell]..r_starts[inner.cell + 1]];
+            let c = &mut c[c_starts[inner.cell]..c_starts[inner.cell + 1]];
+            self.refine(&inner, r, c, depth + 1);
+        }
+    }
+
+    fn sort_and_merge(&mut self, r: &mut [K], c: &mut [K], start: i128) {
+        r.sort_unstable_by_key(|value| value.key());
+        c.sort_unstable_by_key(|value| value.key());
+        let (mut i, mut j, mut d) = (0, 0, start);
+        loop {
+            let at = match (r.get(i), c.get(j)) {
+                (Some(&a), Some(&b)) => {
+                    if b < a {
+                        b
+                    } else {
+                        a
+                    }
+                }
+                (Some(&a), None) => a,
+                (None, Some(&b)) => b,
+                (None, None) => return,
+            };
+            while r.get(i).is_some_and(|value| *value <= at) {
+                i += 1;
+                d += self.m;
+            }
+            while c.get(j).is_some_and(|value| *value <= at) {
+                j += 1;
+                d -= self.n;
+            }
+            self.offer(d, at);
+        }
+    }
+
+    fn finish(self, reference: Parts, current: Parts) -> Result<Distance<K>, Error> {
+        let [above, below] = self.best;
+        let is_below = match (above, below) {
+            (Some((a, _)), Some((b, _))) => b > a,
+            (None, _) => true,
+            _ => false,
+        };
+        let (sign, winner) = if is_below { (-1, below) } else { (1, above) };
+        let (value, location) = winner
+            .ok_or_else(|| Error::Input("the samples changed while they were read".into()))?;
+        let numerator = value.max(0) as u128;
+        Ok(Distance {
+            numerator,
+            location,
+            sign,
+            n: self.n as u64,
+            m: self.m as u64,
+            reference,
+            current,
+        })
+    }
+}
+
+/// Order values by cell (counting sort); cell `i` is `starts[i]..starts[i + 1]`.
+fn bucket<K: Domain>(values: &[K], map: &CellMap) -> (Vec<K>, Vec<usize>) {
+    let mut starts = vec![0usize; map.len() + 1];
+    for value in values {
+        starts[map.cell(*value) as usize + 1] += 1;
+    }
+    for cell in 1..starts.len() {
+        starts[cell] += starts[cell - 1];
+    }
+    let mut next = starts.clone();
+    let mut ordered = vec![K::default(); values.len()];
+    for value in values {
+        let place = &mut next[map.cell(*value) as usize];
+        ordered[*place] = *value;
+        *place += 1;
+    }
+    (ordered, starts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::{Chunk, Values};
+    use proptest::prelude::*;
+
+    const ALL: [Alternative; 3] = [
+        Alternative::TwoSided,
+        Alternative::Less,
+        Alternative::Greater,
+    ];
+
+    fn column(values: &[f64]) -> Column<'_> {
+        Column::new(vec![Chunk {
+            values: Values::F64(values),
+            validity: None,
+        }])
+    }
+
+    fn naive(r: &[f64], c: &[f64], alternative: Alternative) -> u128 {
+        let count =
+            |values: &[f64], at: f64| values.iter().filter(|value| **value <= at).count() as i128;
+        let d = |at: f64| c.len() as i128 * count(r, at) - r.len() as i128 * count(c, at);
+        let signed = r.iter().chain(c).map(|at| match alternative {
+            Alternative::TwoSided => d(*at).abs(),
+            Alternative::Less => -d(*at),
+            Alternative::Greater => d(*at),
+        });
+        signed.max().unwrap() as u128
+    }
+
+    /// The search with every size limit at its least, so that small samples meet bounding, bucketing and recursion.
+    fn by_cells(r: &[f64], c: &[f64], alternative: Alternative, cells: usize) -> Distance<f64> {
+        let (mut r_all, mut c_all) = (r.to_vec(), c.to_vec());
+        let map = choose_map::<f64>(&column(r), &column(c), cells);
+        let mut search = Search::new(r.len(), c.len(), alternative).unwrap();
+        let (r_all, r_starts) = {
+            let (v, s) = bucket(&r_all, &map);
+            r_all = v;
+            (&mut r_all, s)
+        };
+        let (c_all, c_starts) = {
+            let (v, s) = bucket(&c_all, &map);
+            c_all = v;
+            (&mut c_all, s)
+        };
+        let counts = |starts: &[usize]| {
+            starts
+                .windows(2)
+                .map(|pair| (pair[1] - pair[0]) as u64)
+                .collect::<Vec<_>>()
+        };
+        for inner in search.bound(&counts(&r_starts), &counts(&c_starts), 0) {
+            let r = &mut r_all[r_starts[inner.cell]..r_starts[inner.cell + 1]];
+            let c = &mut c_all[c_starts[inner.cell]..c_starts[inner.cell + 1]];
+            search.refine(&inner, r, c, 0);
+        }
+        search.finish(Parts::default(), Parts::default()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_distance_is_exact(r in prop::collection::vec(-30i32..30, 1..120), c in prop::collection::vec(-30i32..30, 1..120),
+                                 cells in 2usize..64) {
+            let r: Vec<f64> = r.into_iter().map(f64::from).collect();
+            let c: Vec<f64> = c.into_iter().map(|v| f64::from(v) / 1.5).collect();
+            for alternative in ALL {
+                let plain = distance::<f64>(&column(&r), &column(&c), alternative, None).unwrap();
+                prop_assert_eq!(plain.numerator, naive(&r, &c, alternative));
+                let cut = by_cells(&r, &c, alternative, cells);
+                prop_assert_eq!((cut.numerator, cut.location, cut.sign), (plain.numerator, plain.location, plain.sign));
+            }
+        }
+    }
+
+    /// Values that look random, the same on every run.
+    fn scramble(seed: u64, len: usize, shape: impl Fn(f64) -> f64) -> Vec<f64> {
+        let mut state = seed;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        (0..len).map(|_| shape(next())).collect()
+    }
+
+    fn sorted_way(r: &[f64], c: &[f64]) -> u128 {
+        let mut search = Search::new(r.len(), c.len(), Alternative::TwoSided).unwrap();
+        search.sort_and_merge(&mut r.to_vec(), &mut c.to_vec(), 0);
+        search
+            .finish(Parts::default(), Parts::default())
+            .unwrap()
+            .numerator
+    }
+
+    #[test]
+    fn large_samples_agree_with_sorting() {
+        let shapes: [fn(f64) -> f64; 5] = [
+            |u| u,
+            |u| (u * 12.0).exp(),
+            |u| 1.0 / (u - 0.5),
+            |u| (u * 7.0).floor(),
+            |u| if u < 0.4 { 0.0 } else { u },
+        ];
+        for (i, shape) in shapes.into_iter().enumerate() {
+            let r = scramble(i as u64 + 1, 40_000, shape);
+            let c = scramble(i as u64 + 100, 23_456, |u| shape(u.powf(1.02)));
+            let found =
+                distance::<f64>(&column(&r), &column(&c), Alternative::TwoSided, None).unwrap();
+            assert_eq!(found.numerator, sorted_way(&r, &c), "shape {i}");
+            let same =
+                distance::<f64>(&column(&r), &column(&r), Alternative::TwoSided, None).unwrap();
+            assert_eq!(same.numerator, 0);
+        }
+    }
+
+    #[test]
+    fn one_outlier_moves_nothing() {
+        let mut r = scramble(5, 50_000, |u| u);
+        let c = scramble(6, 50_000, |u| u + 0.3);
+        let before =
+            distance::<f64>(&column(&r), &column(&c), Alternative::TwoSided, None).unwrap();
+        r[0] = 1e300;
+        let after = distance::<f64>(&column(&r), &column(&c), Alternative::TwoSided, None).unwrap();
+        assert!((before.statistic() - after.statistic()).abs() < 1e-4);
+    }
+
+    #[test]
+    fn empty_sides_are_refused() {
+        let error = distance::<f64>(&column(&[]), &column(&[1.0]), Alternative::TwoSided, None)
+            .unwrap_err();
+        assert!(error.to_string().contains("got 0 and 1"));
+    }
+}

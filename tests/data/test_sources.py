@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tidewheel.data.sources import read_source, read_table
+from tidewheel.errors import InputError, InputTypeError
+from tidewheel.project.settings import Data
+
+ROWS = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
+
+
+def three_rows() -> pl.DataFrame:
+    return pl.DataFrame({"a": [1, 2, 3]})
+
+
+def no_rows() -> pl.DataFrame:
+    return pl.DataFrame({"a": []})
+
+
+def no_frame() -> list[int]:
+    return [1]
+
+
+def source(name: str) -> Data:
+    return Data(name="t", source=f"{__name__}:{name}", row_id="a", key="a", event_time="a")
+
+
+def test_a_source_is_called() -> None:
+    assert read_source(source("three_rows")).equals(three_rows())
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("no_rows", InputError, "no_rows` must have at least one row; got none, with 1 columns"),
+        ("no_frame", InputTypeError, "no_frame` must return a polars DataFrame; got list"),
+    ],
+)
+def test_a_source_without_rows_is_refused(name: str, error: type[InputError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        read_source(source(name))
+
+
+@pytest.mark.parametrize(
+    "name", ["t.parquet", "t.csv", "t.arrow", "t.ipc", "t.feather", "T.PARQUET", "delta"]
+)
+def test_every_kind_of_table_reads_the_same(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    match path.suffix.lower():
+        case ".parquet":
+            ROWS.write_parquet(path)
+        case ".csv":
+            ROWS.write_csv(path)
+        case "":
+            ROWS.write_delta(str(path))
+        case _:
+            ROWS.write_ipc(path)
+    assert read_table(path).equals(ROWS)
+    assert read_table(str(path)).equals(ROWS)
+
+
+def test_types_of_a_csv_are_taken_from_all_rows(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a\n" + "1\n" * 2000 + "1.5\n")
+    assert read_table(path).schema == {"a": pl.Float64}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("none.csv", None, "there is nothing at"),
+        ("t.xlsx", b"x", "ending in .parquet, .csv, .arrow, .ipc, .feather; got t.xlsx"),
+        ("t.csv", b"", "the file is empty"),
+        ("t.csv", b"a,b\n", "must have at least one row; got none, with 2 columns"),
+        ("t.csv", b"a,b\n1\n1,2,3,4\n", "cannot be read as a table"),
+        ("t.parquet", b"", "cannot be read as a table"),
+        ("t.parquet", b"not parquet at all", "cannot be read as a table"),
+        ("t.parquet", b"PAR1", "cannot be read as a table"),
+        ("t.parquet", b"PAR1" + bytes(8) + b"PAR1", "cannot be read as a table"),
+        ("t.arrow", b"not arrow", "cannot be read as a table"),
+        ("t.arrow", b"ARROW1\x00\x00", "cannot be read as a table"),
+    ],
+    ids=[
+        "missing",
+        "unknown kind",
+        "empty csv",
+        "header only",
+        "ragged csv",
+        "empty parquet",
+        "no parquet",
+        "cut parquet",
+        "hollow parquet",
+        "no arrow",
+        "cut arrow",
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_table(path)
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_folder_must_be_a_delta_table(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder must be a Delta table to be read as one"):
+        read_table(tmp_path)
+    (tmp_path / "_delta_log").mkdir()
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        read_table(tmp_path)

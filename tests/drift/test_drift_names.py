@@ -1,0 +1,14 @@
+"""The public names of `tidewheel.drift`."""
+
+from tidewheel import drift
+
+NAMES = {
+    "Beside", "ColumnDrift", "DriftReport", "Effect", "KsResult", "PartDrift", "PsiResult", "ReferenceBins", "compare",
+    "fit_bins", "histogram", "ks", "psi",
+}  # fmt: skip
+
+
+def test_public_names():
+    assert set(drift.__all__) == NAMES
+    for name in NAMES:
+        assert getattr(drift, name).__doc__

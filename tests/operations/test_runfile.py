@@ -1,0 +1,180 @@
+"""The run file, and ending what a run left: with small processes of our own, in sessions of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tidewheel.errors import InputError, ServiceError
+from tidewheel.operations.runfile import MARKER, RUN_FILE, Run, find_processes, reap
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('stubborn', 'w'); time.sleep(600)"
+FAMILY = """
+    import subprocess, sys, time
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    same = subprocess.Popen(sleep, env={})
+    other = subprocess.Popen(sleep, start_new_session=True)
+    open("family.part", "w").write(f"{same.pid} {other.pid}")
+    import os; os.rename("family.part", "family")
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    begun = Run.begin(tmp_path / "services")
+    yield begun
+    reap(begun.folder)
+
+
+def wait_for(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+    pause = psutil.Popen(["sleep", str(limit_s)])  # the limit: a condition is looked at until it ends
+    try:
+        while not condition():
+            assert pause.poll() is None, "the condition did not come true in time"
+    finally:
+        pause.kill()
+        pause.wait()
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != MARKER}
+
+
+def test_a_started_service_has_its_own_session_and_stands_in_the_file(run: Run) -> None:
+    service = run.start("sleeper", SLEEP, environment(), {"http": 4711})
+    assert service.session == service.pid == os.getsid(service.pid)
+    read = Run.read(run.folder)
+    assert read == run
+    assert read is not None
+    assert read.services["sleeper"].ports == {"http": 4711}
+    assert read.is_alive("sleeper")
+
+
+def test_reaping_ends_the_family_in_both_sessions(run: Run) -> None:
+    service = run.start("family", [sys.executable, "-c", textwrap.dedent(FAMILY)], environment())
+    wait_for((run.folder / "family").exists)
+    pids = [service.pid, *map(int, (run.folder / "family").read_text().split())]
+    ended = reap(run.folder)
+    assert len(ended) == 3
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+    assert not run.temp.exists()
+    assert not (run.folder / RUN_FILE).exists()
+    assert reap(run.folder) == []
+
+
+def test_orphans_are_found_after_their_leader_was_killed(run: Run) -> None:
+    service = run.start("family", [sys.executable, "-c", textwrap.dedent(FAMILY)], environment())
+    wait_for((run.folder / "family").exists)
+    os.kill(service.pid, signal.SIGKILL)
+    wait_for(lambda: not run.is_alive("family"))
+    assert len(reap(run.folder)) == 2
+
+
+def test_a_start_killed_before_it_was_noted_is_found_by_its_marker(run: Run) -> None:
+    started = subprocess.Popen(SLEEP, env={**environment(), MARKER: run.run_id}, start_new_session=True)
+    assert [one.pid for one in find_processes([], run.run_id)] == [started.pid]
+    assert len(reap(run.folder)) == 1
+    assert not psutil.pid_exists(started.pid)
+    started.wait()  # psutil took its status
+
+
+def test_whoever_ignores_the_request_is_killed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidewheel.operations.runfile.LEADER_S", 0.2)
+    service = run.start("stubborn", [sys.executable, "-c", STUBBORN], environment())
+    wait_for((run.folder / "stubborn").exists)
+    assert len(reap(run.folder)) == 1
+    assert not psutil.pid_exists(service.pid) or psutil.Process(service.pid).status() == "zombie"
+
+
+def test_a_process_id_used_again_is_left_alone(run: Run) -> None:
+    stranger = subprocess.Popen(SLEEP, env=environment(), start_new_session=True)
+    try:
+        service = run.start("sleeper", SLEEP, environment())
+        aged = replace(service, pid=stranger.pid, session=stranger.pid, created=service.created - 3600.0)
+        assert find_processes([aged], None) == []
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_one_service_can_be_ended_alone(run: Run) -> None:
+    run.start("one", SLEEP, environment())
+    run.start("two", SLEEP, environment())
+    assert len(reap(run.folder, only="one")) == 1
+    read = Run.read(run.folder)
+    assert read is not None
+    assert list(read.services) == ["two"]
+    assert read.is_alive("two")
+    assert run.temp.exists()
+
+
+def test_a_new_run_ends_the_former_one(run: Run) -> None:
+    service = run.start("sleeper", SLEEP, environment())
+    begun = Run.begin(run.folder)
+    assert begun.run_id != run.run_id
+    assert not psutil.pid_exists(service.pid) or psutil.Process(service.pid).status() == "zombie"
+    assert not run.temp.exists()
+
+
+def test_the_caller_and_its_ancestors_are_spared(run: Run) -> None:
+    script = f"""
+        import sys
+        from pathlib import Path
+        from tidewheel.operations.runfile import reap
+        print(len(reap(Path({str(run.folder)!r}))))
+    """
+    run.start("sleeper", SLEEP, environment())
+    inherited = {**environment(), MARKER: run.run_id}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=inherited,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
+
+
+def test_sockets_below_the_temporary_folder_have_short_addresses(run: Run) -> None:
+    assert len(str(run.temp)) <= 16
+    assert run.temp.stat().st_mode & 0o777 == 0o700
+
+
+def test_reaping_takes_no_longer_than_needed(run: Run) -> None:
+    run.start("sleeper", SLEEP, environment())
+    began = time.monotonic()
+    reap(run.folder)
+    assert time.monotonic() - began < 6.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "is not a run file"), (json.dumps({"format_version": 9}), "format_version 1; got 9")],
+    ids=["no JSON", "another format"],
+)
+def test_a_file_that_is_no_run_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / RUN_FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        Run.read(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot write in"):
+        Run.begin(tmp_path / "file" / "below")
+
+
+def test_a_program_that_is_not_there_is_refused(run: Run) -> None:
+    with pytest.raises(ServiceError, match=r"ghost could not be started: .*its log is .*ghost\.log"):
+        run.start("ghost", ["/nonexistent/program"], environment())

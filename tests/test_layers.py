@@ -1,0 +1,140 @@
+"""The layers of the house: upper packages import lower ones, never the reverse, never in a circle."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "python" / "tidewheel"
+
+LAYERS = {
+    "errors": 0,
+    "_native": 0,
+    "drift": 1,
+    "project": 1,
+    "data": 2,
+    "ledger": 2,
+    "model": 3,
+    "serving": 4,
+    "monitoring": 4,
+    "operations": 4,
+    "report": 5,
+    "retrain": 5,
+    "examples": 5,
+    "flows": 6,
+    "cli": 7,
+}
+"""`cli` starts the flows and `examples` is what a user would write: it may use what a user may use."""
+
+ONLY_IN = {
+    "prefect": {"flows"},
+    "typer": {"cli"},
+    "rich": {"cli", "report"},
+    "pydantic": {"project"},
+    "sqlalchemy": {"ledger"},
+    "pandera": {"data"},
+    "deltalake": {"data", "serving"},
+    "sklearn": {"model"},
+    "xgboost": {"model"},
+    "mlflow": {"model"},
+    "ray": {"serving"},
+    "jinja2": {"report"},
+    "plotly": {"report"},
+}
+
+STANDARD_LIBRARY_ALONE = {"errors", "_native"}
+NUMPY_ALONE = {"drift"}
+
+
+def modules() -> dict[str, Path]:
+    """Name every module of the package by its dotted path below `tidewheel`."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            found[name] = path
+    return found
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
+    """Give each imported module's full name, and whether the import stands at the top of the file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import at line {node.lineno}; write the full name"
+            assert node.module is not None
+            yield node.module, id(node) in top
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) in top
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def own_imports(path: Path, known: set[str]) -> set[str]:
+    """Give the modules of Tidewheel that a file imports, as dotted paths below `tidewheel`."""
+    names = {name.removeprefix("tidewheel.") for name, _ in imports_of(path) if name.startswith("tidewheel.")}
+    found = {name for name in names if name in known or name == "_native"}
+    # `from tidewheel.drift import inputs` names the module `drift.inputs`, not what `drift/__init__.py` gathers.
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
+
+
+MODULES = modules()
+
+
+def test_every_package_has_a_layer() -> None:
+    assert {package_of(name) for name in MODULES} <= set(LAYERS)
+
+
+@pytest.mark.parametrize("name", MODULES, ids=str)
+def test_imports_go_down(name: str) -> None:
+    here = package_of(name)
+    for imported in own_imports(MODULES[name], set(MODULES)):
+        there = package_of(imported)
+        assert here == there or LAYERS[there] < LAYERS[here] or may_use_records(here, imported), (
+            f"tidewheel.{name} (layer {LAYERS[here]}) imports tidewheel.{imported} (layer {LAYERS[there]})"
+        )
+
+
+def may_use_records(here: str, imported: str) -> bool:
+    """Allow the ledger's plain records to its neighbour `data`: they are words, not a store."""
+    return imported == "ledger.records" and LAYERS[here] >= LAYERS["ledger"]
+
+
+@pytest.mark.parametrize("name", MODULES, ids=str)
+def test_third_parties_stay_in_their_rooms(name: str) -> None:
+    here = package_of(name)
+    for imported, at_top in imports_of(MODULES[name]):
+        top = imported.split(".")[0]
+        assert here in ONLY_IN.get(top, {here}), (
+            f"tidewheel.{name} imports {top}, which belongs in {ONLY_IN[top]}"
+        )
+        if here in STANDARD_LIBRARY_ALONE:
+            assert top not in {"numpy", "polars"}, f"tidewheel.{name} imports {top}"
+        if here in NUMPY_ALONE and at_top and top == "polars":
+            pytest.fail(f"tidewheel.{name} imports polars; the base install has NumPy alone")
+        if top == "ray":
+            assert name.endswith("_ray"), f"tidewheel.{name} imports ray; only modules named *_ray may"
+
+
+def test_no_import_circles() -> None:
+    graph = {name: own_imports(path, set(MODULES)) for name, path in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_checks_see_a_breach(tmp_path: Path) -> None:
+    source = tmp_path / "breach.py"
+    source.write_text("from tidewheel.flows import lifecycle\nimport ray.serve\n", encoding="utf-8")
+    assert ("tidewheel.flows", True) in list(imports_of(source))
+    assert ("ray.serve", True) in list(imports_of(source))
