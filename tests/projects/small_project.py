@@ -1,4 +1,4 @@
-"""A small project for tests of the flows: 40 orders a day for half a year, whose buyers change in May.
+"""A small project for tests of the flows: 100 orders a day for half a year, whose buyers change in May.
 
 Before May `late` follows `load`; from May on `load` is higher and follows it less, so that monitoring has something to find.
 """
@@ -10,7 +10,7 @@ import polars as pl
 
 STARTS_UTC = datetime(2021, 1, 1, tzinfo=UTC)
 DAYS = 181
-ROWS_A_DAY = 40
+ROWS_A_DAY = 100
 CHANGE_DAY = 120
 
 
@@ -30,7 +30,7 @@ def read_rows() -> pl.DataFrame:
     return pl.DataFrame(
         {
             "order_id": [f"order-{index:05d}" for index in range(n)],
-            "customer": [f"customer-{index:03d}" for index in rng.integers(0, 400, n)],
+            "customer": [f"customer-{index:04d}" for index in rng.integers(0, 2000, n)],
             "day": [f"{moment:%Y-%m-%d}" for moment in at],
             "ordered_at_utc": at,
             "known_at_utc": [moment + timedelta(hours=6) for moment in at],
@@ -103,6 +103,6 @@ shadow_days = 14
 canary_days = 7
 
 [rollout.quality]
-margin = 0.01
+margin = 0.02
 harm = 0.05
 """

@@ -14,7 +14,7 @@ from tidewheel.ledger.store import Ledger
 from tidewheel.operations.workplace import Workplace
 from tidewheel.project.criteria import Judgement, Measurement, Verdict, criteria_sha256, decide_gate
 from tidewheel.project.gates import criteria_of
-from tidewheel.project.settings import Stage
+from tidewheel.project.settings import Criterion, Stage
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,15 @@ def judge(
     measurements: Sequence[Measurement],
     data: DataVersion,
     now_utc: datetime,
+    *,
+    shown: Sequence[Criterion] = (),
 ) -> Judged:
-    """Decide one gate for `subject` on data version `data`, and record the evidence."""
+    """Decide one gate for `subject` on data version `data`, and record the evidence.
+
+    Criteria that are only `shown` stand beside the project's own in the record; the evidence is not bound to them.
+    """
     criteria = criteria_of(workplace.settings, stage)
-    verdict, judgements = decide_gate(stage, criteria, measurements)
+    verdict, judgements = decide_gate(stage, [*criteria, *shown], measurements)
     evidence = Evidence(
         stage=stage,
         subject=subject,

@@ -30,7 +30,7 @@ from tidewheel.model.training import train as fit
 from tidewheel.operations.progress import announce
 from tidewheel.operations.workplace import Workplace
 from tidewheel.project.criteria import Verdict
-from tidewheel.project.gates import criteria_of
+from tidewheel.project.gates import criteria_of, watched_criterion
 from tidewheel.project.settings import Criterion, Settings, Stage
 from tidewheel.retrain.window import training_rows
 
@@ -255,16 +255,14 @@ def judge_model(
     held_out = split.sample(model.scores(split.held_out), settings)
     fitted = split.sample(model.scores(split.fitted), settings, fitted=True)
     rivals = rival_scores(workplace, ledger, split)
-    stages: tuple[Stage, ...] = ("model", "package")
-    for stage in stages:
-        if stage == "package":
-            found = tuple(
-                check_package(Path(version.package), version.files_sha256, settings.scope.latency_ms)
-            )
-        else:
-            found = measure_all(criteria_of(settings, stage), held_out, against=rivals, fitted=fitted,
-                                draws=settings.model.bootstrap_draws, seed=settings.model.seed)  # fmt: skip
-        judged = judge(workplace, ledger, stage, version.model_id, found, split.version, now_utc)
-        if judged.verdict != "pass":
-            break
-    return Offer(version.name, version.model_id, judged.verdict, stage, judged.reason)
+    watched = watched_criterion(settings)
+    asked = criteria_of(settings, "model")
+    known = {(row.metric, row.relative_to, row.confidence) for row in asked}
+    shown = [] if (watched.metric, None, watched.confidence) in known else [watched]
+    found = measure_all([*asked, *shown], held_out, against=rivals, fitted=fitted,
+                        draws=settings.model.bootstrap_draws, seed=settings.model.seed)  # fmt: skip
+    judged = judge(workplace, ledger, "model", version.model_id, found, split.version, now_utc, shown=shown)
+    if judged.verdict == "pass":
+        checked = check_package(Path(version.package), version.files_sha256, settings.scope.latency_ms)
+        judged = judge(workplace, ledger, "package", version.model_id, tuple(checked), split.version, now_utc)
+    return Offer(version.name, version.model_id, judged.verdict, judged.stage, judged.reason)

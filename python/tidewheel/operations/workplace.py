@@ -4,6 +4,7 @@ What belongs here: addresses, and opening what lies there. What does not: anythi
 project's folder as a parameter and open the workplace themselves, so that a worker on another machine can do the same.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,8 @@ class Workplace:
     def open(cls, project: str | Path, environment: str = "local") -> "Workplace":
         """Read the project file in folder `project` (or the file itself) and find the addresses of `environment`.
 
-        An environment that the file does not describe is this machine: SQLite and Delta files under `state`.
+        An environment that the file does not describe is this machine: SQLite and Delta files under `state`. Modules in
+        the project's folder can be imported from then on: the source and the heuristic are often there.
 
         Raises:
             SettingsError: the file is missing or not acceptable.
@@ -35,6 +37,8 @@ class Workplace:
         path = Path(project).resolve()
         file = path if path.suffix == ".toml" else path / PROJECT_FILE
         settings = read_settings(file)
+        if str(file.parent) not in sys.path:
+            sys.path.append(str(file.parent))
         return cls(file.parent, settings, settings.environments.get(environment, Environment()))
 
     @property

@@ -1,6 +1,7 @@
 """Which criteria are in force at each stage, and their digests: what evidence is bound to. Pure."""
 
 import hashlib
+import math
 
 from tidewheel.project.criteria import DEFAULT_GATES, criteria_sha256
 from tidewheel.project.settings import Criterion, Settings, Stage
@@ -8,11 +9,29 @@ from tidewheel.project.settings import Criterion, Settings, Stage
 STAGES: tuple[Stage, ...] = ("data", "baseline", "model", "package", "shadow")
 """Stages that are judged by criteria; `canary` and `quality` are judged by the rollout's guards."""
 
+COIN = {"roc_auc": 0.5, "brier": 0.25, "log_loss": math.log(2)}
+"""What somebody who tosses a coin, or always says 0.5, gets by each metric."""
+
 
 def criteria_of(settings: Settings, stage: Stage) -> tuple[Criterion, ...]:
     """Give the criteria of a stage: the project's, or else the default ones."""
     gate = settings.gates.get(stage, DEFAULT_GATES.get(stage))
     return gate.criteria if gate is not None else ()
+
+
+def watched_criterion(settings: Settings) -> Criterion:
+    """Give the criterion that has a model's own level written down: what monitoring compares later months with.
+
+    It is no condition (`dry_run`): what it asks is to be better than a coin.
+    """
+    metric = settings.monitoring.metric
+    return Criterion(
+        metric=metric,
+        comparison=">=" if metric == "roc_auc" else "<=",
+        threshold=COIN[metric],
+        confidence=round(1.0 - settings.monitoring.alpha, 12),
+        dry_run=True,
+    )
 
 
 def rollout_sha256(settings: Settings) -> str:
