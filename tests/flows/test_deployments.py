@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import WorkPool
-from small_project import PROJECT
 
+from small_project import PROJECT
 from tidewheel.flows import lifecycle
 from tidewheel.flows.rehearsal import serve_rest
 from tidewheel.monitoring.windows import month_of

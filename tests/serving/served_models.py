@@ -104,19 +104,6 @@ class NotFinite(Failing):
         return np.full(len(rows), math.nan)
 
 
-class Late(Failing):
-    """Fails once its files lie in a folder that has a file `broken`, so that a test can break it while it serves."""
-
-    def __init__(self, package: Package, folder: Path) -> None:
-        super().__init__(package)
-        self.switch = folder.parent / "broken"
-
-    def score_rows(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-        if self.switch.exists():
-            raise RuntimeError("the model broke down")
-        return self.package.score_rows(rows)
-
-
 def load_raising(folder: Path | str, files_sha256: str) -> Any:
     return Failing(load_package(folder, files_sha256))
 
@@ -127,10 +114,6 @@ def load_slow(folder: Path | str, files_sha256: str) -> Any:
 
 def load_not_finite(folder: Path | str, files_sha256: str) -> Any:
     return NotFinite(load_package(folder, files_sha256))
-
-
-def load_late(folder: Path | str, files_sha256: str) -> Any:
-    return Late(load_package(folder, files_sha256), Path(folder))
 
 
 def no_rule(columns: Any) -> NDArray[np.float64]:

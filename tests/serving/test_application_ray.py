@@ -19,9 +19,6 @@ import pytest
 from served_models import (
     IMPORT_FOLDERS,
     Models,
-    load_not_finite,
-    load_raising,
-    load_slow,
     plan_of,
     served_settings,
 )
@@ -30,7 +27,7 @@ from tidewheel.errors import ConflictError, ServiceError
 from tidewheel.ledger.records import Plan
 from tidewheel.ledger.store import Ledger
 from tidewheel.model.packaging import load_package
-from tidewheel.serving.control_ray import Control, FrontAddress
+from tidewheel.serving.control_ray import LOAD, Control, FrontAddress
 from tidewheel.serving.prediction_log import read_log, read_pairs
 from tidewheel.serving.replay import replay
 from tidewheel.serving.routing import arm_for
@@ -50,7 +47,7 @@ class Server:
         self.ledger = Ledger.open(folder / "ledger.sqlite")
         self.plan = self.ledger.swap_plan(plan_of(models.simple), expected_generation=0)
 
-    def deploy(self, load: Any = load_package, *, heuristic: str | None = None) -> None:
+    def deploy(self, load: str = LOAD, *, heuristic: str | None = None) -> None:
         settings = self.settings
         if heuristic is not None:
             baselines = settings.baselines.model_copy(update={"heuristic": heuristic})
@@ -75,7 +72,7 @@ class Server:
         )
         return self.plan
 
-    def try_candidate(self, load: Any = load_package, **changes: Any) -> Plan:
+    def try_candidate(self, load: str = LOAD, **changes: Any) -> Plan:
         """Start a rollout of the trees."""
         both = plan_of(self.models.simple, self.models.trees)
         given: dict[str, Any] = {"share_canary": 0.3, "share_shadow": 1.0, **changes}
@@ -257,11 +254,15 @@ def test_a_lease_that_runs_out_stops_the_candidate(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("load", "words"),
-    [(load_raising, "the model is broken"), (load_slow, "timeout"), (load_not_finite, "non-finite")],
+    [
+        ("served_models:load_raising", "the model is broken"),
+        ("served_models:load_slow", "timeout"),
+        ("served_models:load_not_finite", "non-finite"),
+    ],
     ids=["raising", "slow", "not finite"],
 )
 def test_a_failing_candidate_falls_to_the_champion_and_is_counted(
-    server: Server, load: Any, words: str
+    server: Server, load: str, words: str
 ) -> None:
     plan = server.try_candidate(load, share_shadow=0.0)
     name = f"fault{plan.generation}"
@@ -380,10 +381,10 @@ def test_the_ladder_ends_with_the_heuristic_and_then_503(
     control: Control, models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     server = Server(control, models, tmp_path_factory.mktemp("ladder"))
-    server.deploy(load_raising)
+    server.deploy("served_models:load_raising")
     told = server.predict(request_id="ladder-1")
     assert (told["rung"], told["predictions"]) == ("heuristic", [0.3])
-    server.deploy(load_raising, heuristic="served_models:no_rule")
+    server.deploy("served_models:load_raising", heuristic="served_models:no_rule")
     status, told, headers = server.ask("/predict", {"inputs": [ROW], "request_id": "ladder-2"})
     assert (status, headers["retry-after"], told["request_id"]) == (503, "1", "ladder-2")
     log = server.logged("ladder").sort("request_id").to_dicts()
