@@ -1,5 +1,6 @@
 """A real Ray head with Serve and HAProxy, and a real Prefect server: started, asked, killed at bad moments, ended."""
 
+import contextlib
 import json
 import os
 import signal
@@ -37,9 +38,10 @@ def listening(run: Run) -> set[tuple[str, int]]:
     """Give the addresses on which the run's processes listen."""
     found = set()
     for process in find_processes(list(run.services.values()), run.run_id):
-        for connection in process.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN:
-                found.add((str(connection.laddr.ip), int(connection.laddr.port)))
+        with contextlib.suppress(psutil.NoSuchProcess):  # helpers of a start come and go
+            for connection in process.net_connections(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found.add((str(connection.laddr.ip), int(connection.laddr.port)))
     return found
 
 

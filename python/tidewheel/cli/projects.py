@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from tidewheel.cli.progress import drawn
+from tidewheel.data.contract import check_contract
+from tidewheel.data.sources import source_rows
 from tidewheel.errors import InputError, ServiceError
 from tidewheel.ledger.history import champion_of
 from tidewheel.ledger.records import ModelVersion
@@ -34,6 +36,8 @@ def run_project(project: Path, stage: StageName) -> int:
     workplace = Workplace.open(project)
     for question in check_scope(workplace.settings):
         print_view(f"[yellow]open[/] {question}")
+    if stage in ("all", "data"):
+        check_source(workplace)
     with drawn(), prefect_for(workplace):
         # Prefect reads its address when it is imported.
         from tidewheel.flows import data, lifecycle, monitor, retrain, train
@@ -67,6 +71,16 @@ def run_project(project: Path, stage: StageName) -> int:
     for line in lines or ["nothing new"]:
         print_view(line)
     return 1 if refused else 0
+
+
+def check_source(workplace: Workplace) -> None:
+    """Hold the source against its contract before anything is started or written.
+
+    Raises:
+        InputError: the source cannot be read, or breaks its contract beyond what may be quarantined.
+    """
+    settings = workplace.settings
+    check_contract(source_rows(settings), settings.contract, place=f"`{settings.data.source}`")
 
 
 @contextmanager

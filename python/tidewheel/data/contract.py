@@ -103,7 +103,8 @@ def check_contract(frame: pl.DataFrame, contract: Contract, *, place: str) -> Co
     """
     if frame.is_empty():
         raise InputError(f"{place} must have at least one row; got an empty table with {frame.width} columns")
-    typed = frame.select(_typed(frame, name, column, place) for name, column in contract.columns.items())
+    rows = typed_rows(frame, contract, place=place)
+    typed = rows.select(rows[name] for name in contract.columns)
     rules = {name: _rules(name, column) for name, column in contract.columns.items()}
     failures = _failures(typed, rules)
     report = ContractReport(
@@ -114,6 +115,18 @@ def check_contract(frame: pl.DataFrame, contract: Contract, *, place: str) -> Co
     )
     _check_share(report, contract.quarantine_share_max, place)
     return report
+
+
+def typed_rows(frame: pl.DataFrame, contract: Contract, *, place: str) -> pl.DataFrame:
+    """Give the rows with the contract's columns in the types that are stored; other columns stay as they are.
+
+    Raises:
+        InputError: a column is missing.
+        InputTypeError: a column has the wrong type.
+    """
+    return frame.with_columns(
+        [_typed(frame, name, column, place) for name, column in contract.columns.items()]
+    )
 
 
 def contract_sha256(contract: Contract) -> str:

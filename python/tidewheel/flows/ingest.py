@@ -8,14 +8,14 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.data.contract import ContractReport, check_contract, contract_sha256
-from tidewheel.data.sources import read_source
+from tidewheel.data.sources import source_rows
 from tidewheel.data.versions import read_version, write_version
 from tidewheel.flows.judging import Judged, exact, judge
 from tidewheel.ledger.records import DataVersion
 from tidewheel.ledger.store import Ledger
 from tidewheel.operations.progress import announce
 from tidewheel.operations.workplace import Workplace
-from tidewheel.project.settings import Data, Settings
+from tidewheel.project.settings import Settings
 
 
 @flow(name="data")
@@ -39,7 +39,7 @@ def keep_version(project: str, now_utc: datetime, environment: str) -> int:
     workplace = Workplace.open(project, environment)
     settings = workplace.settings
     announce("data", settings.data.source, at=f"{now_utc:%d %B}")
-    frame = known_by(source_rows(settings.data), settings, now_utc)
+    frame = known_by(source_rows(settings), settings, now_utc)
     report = check_contract(frame, settings.contract, place=settings.data.source)
     version = write_version(
         report.accepted,
@@ -53,12 +53,6 @@ def keep_version(project: str, now_utc: datetime, environment: str) -> int:
         ledger.append(version, cause=f"{version.name}@{version.delta_version}")
         judge_version(workplace, ledger, version, report, now_utc)
     return version.delta_version
-
-
-@lru_cache(maxsize=1)
-def source_rows(source: Data) -> pl.DataFrame:
-    """Read the source once in a process: a rehearsal looks at the same rows at many event times."""
-    return read_source(source)
 
 
 def known_by(frame: pl.DataFrame, settings: Settings, now_utc: datetime) -> pl.DataFrame:

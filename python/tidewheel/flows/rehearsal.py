@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 from prefect import flow
 
+from tidewheel.data.sources import source_rows
 from tidewheel.errors import IntegrityError
 from tidewheel.flows.channels import BatchChannel, ChannelName, champion_plan
-from tidewheel.flows.ingest import data, known_by, source_rows
+from tidewheel.flows.ingest import data, known_by
 from tidewheel.flows.retraining import retrain
 from tidewheel.flows.rollout import deploy
 from tidewheel.flows.training import Offer, train
@@ -141,7 +142,7 @@ def serve_rest(workplace: Workplace, month: Window, first_utc: datetime) -> int:
     """Answer the rows of a month that no rollout answered, each by the champion of its event time; say how many."""
     settings = workplace.settings
     event_time, row_id = settings.data.event_time, settings.data.row_id
-    rows = source_rows(settings.data).filter(
+    rows = source_rows(settings).filter(
         pl.col(event_time) >= max(month.starts_utc, first_utc), pl.col(event_time) < month.ends_utc
     )
     answered = read_log(workplace.log_uri, columns=["request_id"]).rename({"request_id": row_id})
@@ -188,7 +189,7 @@ def score(
 ) -> Scorecard:
     """Compare the loop with the model that was in force at `static_utc`, on every labelled row of the year."""
     settings = workplace.settings
-    rows = known_by(source_rows(settings.data), settings, datetime.max.replace(tzinfo=UTC)).filter(
+    rows = known_by(source_rows(settings), settings, datetime.max.replace(tzinfo=UTC)).filter(
         pl.col(settings.data.event_time) >= first_utc,
         pl.col(settings.data.event_time) < last_utc,
         pl.col(settings.labels.column).is_not_null(),

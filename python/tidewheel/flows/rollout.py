@@ -13,9 +13,10 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from tidewheel.data.sources import source_rows
 from tidewheel.errors import InputError
 from tidewheel.flows.channels import Channel, ChannelName
-from tidewheel.flows.ingest import known_by, source_rows
+from tidewheel.flows.ingest import known_by
 from tidewheel.flows.judging import exact, judge
 from tidewheel.flows.server import open_channel
 from tidewheel.ledger.history import data_version_of
@@ -276,7 +277,7 @@ class Rollout:
     def rows(self, from_utc: datetime, until_utc: datetime) -> pl.DataFrame:
         """Give the rows whose event time lies in a phase, thinned evenly to the number of requests asked for."""
         event_time = pl.col(self.settings.data.event_time)
-        rows = source_rows(self.settings.data).filter(event_time >= from_utc, event_time < until_utc)
+        rows = source_rows(self.settings).filter(event_time >= from_utc, event_time < until_utc)
         rows = rows.sort(self.settings.data.event_time, self.settings.data.row_id)
         days = self.settings.rollout.shadow_days + self.settings.rollout.canary_days
         if self.requests is None:
@@ -289,7 +290,7 @@ class Rollout:
         """Give the shadow pairs of this rollout, with the labels that are known at `now_utc`."""
         data, labels = self.settings.data, self.settings.labels
         unit = data.unit or data.row_id
-        known = known_by(source_rows(data), self.settings, now_utc).select(
+        known = known_by(source_rows(self.settings), self.settings, now_utc).select(
             pl.col(data.row_id).alias("request_id"),
             pl.col(unit).alias("unit"),
             pl.col(labels.column).alias("label"),

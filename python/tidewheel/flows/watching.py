@@ -13,8 +13,9 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
+from tidewheel.data.sources import source_rows
 from tidewheel.drift import DriftReport
-from tidewheel.flows.ingest import known_by, source_rows, version_rows
+from tidewheel.flows.ingest import known_by, version_rows
 from tidewheel.ledger.history import data_version_of, reign_at, reigns
 from tidewheel.ledger.records import Finding, ModelVersion
 from tidewheel.ledger.store import Ledger
@@ -76,7 +77,7 @@ def gather(
     reign = reign_at(reigns(ledger, settings.data.name), window.ends_utc)
     model = ledger.model_version(reign.model_id)
     # What was true is read from the source as it is now: labels come late, rows stay as they were.
-    table = known_by(source_rows(settings.data), settings, now_utc)
+    table = known_by(source_rows(settings), settings, now_utc)
     columns = list(dict.fromkeys([*features, *([unit] if unit else [])]))
     joined = join_labels(rows, table, settings.labels, now_utc, row_id=settings.data.row_id, columns=columns)
     joined = scored_by(model, joined)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from tidewheel.errors import InputError
 from tidewheel.ledger.records import Evidence
-from tidewheel.report.story import RolloutFacts, Story, findings_of
+from tidewheel.report.story import RolloutFacts, Story, findings_of, month_of
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
@@ -28,7 +28,7 @@ def write_page(story: Story, path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    environment = Environment(loader=PackageLoader("tidewheel.report"), autoescape=select_autoescape())
+    environment = Environment(loader=PackageLoader("tidewheel.report"), autoescape=True)
     text = environment.get_template("year.html.j2").render(
         title=f"Tidewheel on {story.project}: a year of one model",
         subtitle=subtitle(story),
@@ -37,7 +37,7 @@ def write_page(story: Story, path: Path) -> None:
         plots=dict(zip(("auc", "findings", "rollouts"), figures(story), strict=True)),
         months=month_rows(story),
         findings=[
-            {"window": f"{finding.starts_utc:%B %Y}", "kind": finding.kind, "verdict": finding.verdict,
+            {"window": MONTHS[month_of(finding) - 1], "kind": finding.kind, "verdict": finding.verdict,
              "reason": finding.reason}
             for finding in story.findings
         ],
@@ -187,10 +187,10 @@ def auc_figure(story: Story) -> go.Figure:
 
 def findings_figure(story: Story) -> go.Figure:
     """Draw which kind of finding was made in which window."""
-    seen = [finding for finding in story.findings if finding.verdict != "stable"]
+    seen = [finding for finding in story.findings if finding.kind != "none"]
     figure = go.Figure()
     figure.add_scatter(
-        x=[MONTHS[finding.starts_utc.month - 1] for finding in seen],
+        x=[MONTHS[month_of(finding) - 1] for finding in seen],
         y=[finding.kind for finding in seen],
         mode="markers",
         marker={"size": 18, "symbol": "square", "color": ACCENT},

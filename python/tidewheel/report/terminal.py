@@ -9,6 +9,7 @@ from rich.table import Table
 from tidewheel.ledger.records import Decision, Evidence, Finding
 from tidewheel.operations.doctor import Check
 from tidewheel.report.scorecard import Scorecard
+from tidewheel.report.story import findings_of
 
 COLOURS = {
     "ok": "green",
@@ -63,7 +64,7 @@ def months_table(card: Scorecard, findings: Sequence[Finding], decisions: Sequen
         table.add_column(heading, justify="right" if heading in {"rows", "never", "loop", "gain"} else "left",
                          overflow="fold")  # fmt: skip
     for row in card.months:
-        found = [f"{f.kind}" for f in findings if f.starts_utc.month == row.month and f.verdict != "stable"]
+        found = [finding.kind for finding in findings_of(findings, row.month)]
         decided = [f"{d.action} {d.subject}: {d.reason}" for d in decisions if d.at_utc.month == row.month]
         table.add_row(
             f"{row.month:02d}",

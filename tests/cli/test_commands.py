@@ -1,0 +1,291 @@
+"""Every command: help, exit codes, and wrong use that names what is wrong and writes nothing."""
+
+import builtins
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from command_line import Command
+from small_project import read_rows
+from tidewheel.operations.ports import LOOPBACK
+
+COMMANDS = [
+    "demo",
+    "doctor",
+    "run",
+    "status",
+    "evidence",
+    "drift",
+    "serve",
+    "serve up",
+    "serve down",
+    "serve status",
+]
+
+
+def listing(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(tidewheel: Command, command: str) -> None:
+    told = tidewheel(*command.split(), "--help")
+    assert told.code == 0
+    assert f"tidewheel {command}" in re.sub(r"\s+", " ", told.out)
+
+
+def test_help_lists_every_command(tidewheel: Command) -> None:
+    told = tidewheel("--help")
+    assert told.code == 0
+    assert all(command.split()[0] in told.out for command in COMMANDS)
+
+
+def test_version(tidewheel: Command) -> None:
+    told = tidewheel("--version")
+    assert told.code == 0
+    assert re.fullmatch(r"tidewheel \d+\.\d+\.\d+\S*\n", told.out)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("swim", "swim"),
+        ("demo --fast", "--fast"),
+        ("run --stage swim", "swim"),
+        ("serve up --port 70000", "--port"),
+    ],
+)
+def test_wrong_options_exit_with_2(tidewheel: Command, line: str, words: str) -> None:
+    told = tidewheel(*line.split())
+    assert told.code == 2
+    assert words in told.err
+
+
+class TestDrift:
+    """`tidewheel drift`: 0 stable, 1 drifted, 2 wrong use."""
+
+    @pytest.fixture
+    def tables(self, tmp_path: Path) -> Path:
+        rng = np.random.default_rng(0)
+        for name, shift in [("reference", 0.0), ("same", 0.0), ("moved", 2.0)]:
+            frame = pl.DataFrame({"x": rng.normal(shift, 1.0, 5000), "y": rng.normal(0.0, 1.0, 5000)})
+            frame.write_parquet(tmp_path / f"{name}.parquet")
+        return tmp_path
+
+    def test_stable(self, tidewheel: Command, tables: Path) -> None:
+        told = tidewheel("drift", tables / "reference.parquet", tables / "same.parquet")
+        assert (told.code, told.err) == (0, "")
+
+    def test_drifted_with_json(self, tidewheel: Command, tables: Path) -> None:
+        told = tidewheel(
+            "drift", tables / "reference.parquet", tables / "moved.parquet", "--json", tables / "report.json"
+        )
+        assert told.code == 1
+        report = json.loads((tables / "report.json").read_text(encoding="utf-8"))
+        assert {column["name"]: column["verdict"] for column in report["columns"]} == {
+            "x": "drifted",
+            "y": "stable",
+        }
+
+    def test_columns_choose(self, tidewheel: Command, tables: Path) -> None:
+        told = tidewheel("drift", tables / "reference.parquet", tables / "moved.parquet", "--columns", "y")
+        assert told.code == 0
+        assert "x" not in told.out.split()
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["reference.parquet", "nowhere.parquet"], "there is nothing at"),
+            (["reference.parquet", "empty.csv"], "the file is empty"),
+            (["reference.parquet", "moved.parquet", "--columns", "z"], "'z'"),
+            (["reference.parquet", "moved.parquet", "--unit", "day"], "day"),
+            (["reference.parquet", "notes.txt"], "notes.txt"),
+            (["reference.parquet", "moved.parquet", "--json", "no/where.json"], "cannot write"),
+        ],
+        ids=["missing", "empty", "column", "unit", "kind", "unwritable"],
+    )
+    def test_wrong_use(
+        self,
+        tidewheel: Command,
+        tables: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: list[str],
+        words: str,
+    ) -> None:
+        monkeypatch.chdir(tables)
+        (tables / "empty.csv").touch()
+        (tables / "notes.txt").write_text("x\n", encoding="utf-8")
+        before = listing(tables)
+        told = tidewheel("drift", *arguments)
+        assert told.code == 2
+        assert words in told.err
+        assert "Traceback" not in told.err
+        assert listing(tables) == before
+
+
+class TestDoctor:
+    """`tidewheel doctor`: 0 when nothing stands in the way."""
+
+    def test_table_and_json(self, tidewheel: Command, tmp_path: Path) -> None:
+        told = tidewheel("doctor", tmp_path, "--json")
+        checks = json.loads(told.out)
+        assert told.code == (1 if any(check["state"] == "fail" for check in checks) else 0)
+        assert {"name", "state", "detail", "remedy"} == set(checks[0])
+        assert "tidewheel doctor" in tidewheel("doctor", tmp_path).out
+
+    def test_a_folder_that_is_a_file_fails(self, tidewheel: Command, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        told = tidewheel("doctor", tmp_path / "file" / "below")
+        assert told.code == 1
+        assert "fail" in told.out
+
+
+SOURCES = {
+    "missing": "read_rows().drop('load')",
+    "wrong_type": "read_rows().with_columns(load=pl.col('load').cast(pl.String))",
+    "no_time": "read_rows().with_columns(ordered_at_utc=pl.col('ordered_at_utc').cast(pl.String))",
+    "no_row": "read_rows().head(0)",
+    "mostly_broken": "read_rows().with_columns(size=-pl.col('size'))",
+    "no_table": "read_rows().to_dicts()",
+    "empty_file": "read_table('empty.csv')",
+}
+
+
+class TestBadProjects:
+    """A project that cannot be run: exit code 2, the value and its place, and nothing written."""
+
+    @pytest.fixture
+    def project(self, small_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        lines = [
+            "import polars as pl",
+            "from small_project import read_rows",
+            "from tidewheel.data.sources import read_table",
+        ]
+        lines += [f"def {name}():\n    return {expression}" for name, expression in SOURCES.items()]
+        name = f"broken_{small_project.name}".replace("-", "_")
+        (small_project / f"{name}.py").write_text("\n".join(lines), encoding="utf-8")
+        (small_project / "empty.csv").touch()
+        file = small_project / "tidewheel.toml"
+        text = file.read_text(encoding="utf-8").replace("small_project:read_rows", f"{name}:SOURCE")
+        file.write_text(text, encoding="utf-8")
+        monkeypatch.chdir(small_project)
+        return small_project
+
+    @pytest.mark.parametrize(
+        ("source", "words"),
+        [
+            ("missing", "must have the column `load`"),
+            ("wrong_type", "`load` of .* must be of type float.* got String"),
+            ("no_time", "`ordered_at_utc` of .* must be of type datetime.* got String"),
+            ("no_row", "must have at least one row"),
+            ("mostly_broken", "`size` at least 0: 18100 rows"),
+            ("no_table", "must return a polars DataFrame; got list"),
+            ("empty_file", "empty.csv must have at least one row; the file is empty"),
+            ("nowhere", "has no function 'nowhere'"),
+        ],
+    )
+    @pytest.mark.parametrize("stage", ["all", "data"])
+    def test_a_broken_source(
+        self, tidewheel: Command, project: Path, source: str, words: str, stage: str
+    ) -> None:
+        self.replace(project, "SOURCE", source)
+        before = listing(project)
+        told = tidewheel("run", "-p", project, "--stage", stage)
+        assert told.code == 2
+        assert re.search(words, told.err), told.err
+        assert "Traceback" not in told.err
+        assert listing(project) == before
+
+    @pytest.mark.parametrize(
+        ("old", "new", "words"),
+        [
+            ("row_id =", "rowid =", r"tidewheel\.toml:9: data\.rowid: .*did you mean 'row_id'"),
+            ("holdout_days = 25", 'holdout_days = "25"', r"tidewheel\.toml:13: data\.holdout_days"),
+            ("[data]", "[data", r"tidewheel\.toml:6: is not TOML"),
+            ('numeric = ["load", "size"]', 'numeric = ["load", "weight"]', r"features\.numeric.*weight"),
+        ],
+        ids=["misspelt", "type", "no TOML", "unknown column"],
+    )
+    @pytest.mark.parametrize("command", ["run", "status", "serve up", "evidence", "serve status"])
+    def test_a_broken_project_file(
+        self, tidewheel: Command, project: Path, command: str, old: str, new: str, words: str
+    ) -> None:
+        self.replace(project, old, new)
+        before = listing(project)
+        told = tidewheel(*command.split(), "-p", project)
+        assert told.code == 2
+        assert re.search(words, told.err), told.err
+        assert listing(project) == before
+
+    @pytest.mark.parametrize("command", ["status", "evidence", "serve up"])
+    def test_a_project_without_a_ledger(self, tidewheel: Command, project: Path, command: str) -> None:
+        before = listing(project)
+        told = tidewheel(*command.split(), "-p", project)
+        assert told.code == 2
+        assert "has no ledger yet; `tidewheel run" in told.err
+        assert listing(project) == before
+
+    def test_nothing_is_running(self, tidewheel: Command, project: Path) -> None:
+        assert tidewheel("serve", "status", "-p", project).code == 1
+        told = tidewheel("serve", "down", "-p", project)
+        assert (told.code, told.out) == (0, "Nothing was running.\n")
+
+    def test_a_port_in_use(self, tidewheel: Command, project: Path) -> None:
+        with socket.socket() as taken:
+            taken.bind((LOOPBACK, 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            before = listing(project)
+            told = tidewheel("serve", "up", "-p", project, "--port", port)
+        assert told.code == 2
+        assert f"port {port}" in told.err
+        assert listing(project) == before
+
+    @staticmethod
+    def replace(project: Path, old: str, new: str) -> None:
+        file = project / "tidewheel.toml"
+        text = file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+class TestDemoFolder:
+    """`tidewheel demo` refuses a folder that is not its own before it starts anything."""
+
+    def test_below_a_file(self, tidewheel: Command, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("mine", encoding="utf-8")
+        told = tidewheel("demo", "--out", tmp_path / "file" / "demo")
+        assert told.code == 2
+        assert "cannot write in" in told.err
+        assert listing(tmp_path) == {tmp_path / "file"}
+
+    def test_somebody_elses(self, tidewheel: Command, tmp_path: Path) -> None:
+        (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
+        told = tidewheel("demo", "--out", tmp_path)
+        assert told.code == 2
+        assert "is not empty and no earlier demo's" in told.err
+        assert listing(tmp_path) == {tmp_path / "thesis.tex"}
+
+
+def test_the_base_install_says_what_to_install(tidewheel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_typer(name: str, *more: Any) -> Any:
+        if name == "tidewheel.cli.app":
+            raise ModuleNotFoundError("No module named 'typer'", name="typer")
+        return real(name, *more)
+
+    monkeypatch.setattr(builtins, "__import__", without_typer)
+    told = tidewheel("drift", "a", "b")
+    assert told.code == 2
+    assert "needs typer; install `tidewheel[cli]`" in told.err
+
+
+def test_the_small_project_is_what_the_cases_say() -> None:
+    assert read_rows().height == 18_100

@@ -1,0 +1,94 @@
+"""A user's own project by commands alone: run a turn, look at it, serve the champion, ask it, stop it."""
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line import shell
+from small_project import PROJECT
+from tidewheel.operations.runfile import Run, find_processes
+
+ROW = {"load": 0.3, "size": 4.0, "shop": "north"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lay out a project as a user would, and run its first turn."""
+    folder = tmp_path_factory.mktemp("orders")
+    (folder / "tidewheel.toml").write_text(PROJECT, encoding="utf-8")
+    shutil.copy(Path(__file__).parents[1] / "projects" / "small_project.py", folder)
+    told = shell("run", "-p", folder)
+    assert told.code == 0, told.err
+    assert "deploy: simple is the first model" in told.out
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(project: Path) -> Iterator[str]:
+    """Start the server, and stop it at the end; nothing of it is left."""
+    told = shell("serve", "up", "-p", project)
+    assert told.code == 0, told.err
+    run = Run.read(project / "state" / "services")
+    assert run is not None
+    found = find_processes(list(run.services.values()), run.run_id)
+    yield told.out.split(" answers at ")[1].split("/predict")[0]
+    told = shell("serve", "down", "-p", project)
+    assert told.code == 0
+    assert "processes ended" in told.out
+    assert [one for one in found if one.is_running() and one.status() != "zombie"] == []
+    assert shell("serve", "status", "-p", project).code == 1
+
+
+def ask(url: str, body: Any) -> tuple[int, Any]:
+    request = urllib.request.Request(f"{url}/predict", json.dumps(body).encode())
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_the_champion_answers(project: Path, url: str) -> None:
+    status, told = ask(url, {"inputs": [ROW], "key": "anna"})
+    assert status == 200
+    champion = json.loads(shell("status", "-p", project, "--json").out)["champion"]
+    assert told["model_version"] == champion["model_id"]
+    assert 0.0 < told["predictions"][0] < 1.0
+
+
+def test_a_malformed_body_is_told_field_and_row(url: str) -> None:
+    status, told = ask(url, {"inputs": [ROW, {"load": "much", "size": 4.0, "shop": "north"}]})
+    assert status == 422
+    assert "`load` in row 1" in told["error"]
+    assert told["problems"][0]["field"] == "load"
+    assert told["problems"][0]["row"] == 1
+
+
+def test_serve_status_says_what_answers(project: Path, url: str) -> None:
+    told = shell("serve", "status", "-p", project)
+    assert told.code == 0
+    assert json.loads(told.out)["candidate"] is None
+
+
+def test_status_and_evidence(project: Path) -> None:
+    assert "answers, trained on orders@0" in shell("status", "-p", project).out
+    told = shell("evidence", "-p", project, "--json")
+    stages = {row["evidence"]["stage"]: row for row in json.loads(told.out)["evidence"]}
+    assert {"data", "model", "package"} <= set(stages)
+    assert {row["evidence"]["data_version"] for row in stages.values()} == {0}
+    assert "simple" in shell("evidence", "simple", "-p", project).out
+    told = shell("evidence", "forest", "-p", project)
+    assert told.code == 2
+    assert "forest" in told.err
+
+
+def test_another_turn_finds_nothing_to_do(project: Path) -> None:
+    told = shell("run", "-p", project)
+    assert told.code == 0, told.err
+    assert "retrain: nothing to do" in told.out
