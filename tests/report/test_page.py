@@ -119,7 +119,7 @@ def test_a_page_that_cannot_be_written_is_named(story: Story, tmp_path: Path) ->
 
 
 def test_the_terminal_table_shows_each_month(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
-    print_view(months_table(story.card, story.findings, story.decisions))
+    print_view(months_table(story.card, story.findings, story.decisions, story.names))
     printed = capsys.readouterr().out
     april, may = (
         next(line for line in printed.splitlines() if f"│ {month} " in line) for month in ("04", "05")
@@ -127,3 +127,5 @@ def test_the_terminal_table_shows_each_month(story: Story, capsys: pytest.Captur
     assert "none" in april
     assert "label shift" in may
     assert "+0.050" in may
+    assert "promote trees: no harm" in may
+    assert "refuse: too wild" in printed

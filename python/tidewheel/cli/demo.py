@@ -126,11 +126,7 @@ def write_results(folder: Path, story: Story) -> None:
 
 def print_results(folder: Path, story: Story, *, keep_serving: bool) -> None:
     """Print the year's table, the gain, and where to look next."""
-    named = [
-        replace(decision, subject=story.names.get(decision.subject, decision.subject[:12]))
-        for decision in story.decisions
-    ]
-    print_view(months_table(story.card, story.findings, named))
+    print_view(months_table(story.card, story.findings, story.decisions, story.names))
     gain, counts = story.card.gain, story.requests
     print_view(
         f"Mean gain of the loop from month {story.card.gain_from_month} on: [bold]{gain.value:+.4f} AUC[/], "

@@ -21,6 +21,9 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
 STATIC, LOOP, ACCENT = "#8b97a5", "#1f8fcf", "#d9822b"
 """Grey, blue and orange that keep their contrast on white and on the dark ground, and for colour-blind readers."""
 
+FIGURE_PX, ROW_PX, AXES_PX = 380, 26, 110
+"""Heights: of a figure with lines, of a row in a figure with names, of what stands above and below the rows."""
+
 
 def write_page(story: Story, path: Path) -> None:
     """Write the page of a year to `path`.
@@ -43,7 +46,7 @@ def write_page(story: Story, path: Path) -> None:
         ],
         decisions=[
             {"at": f"{decision.at_utc:%d %B %H:%M}", "action": decision.action, "actor": decision.actor,
-             "subject": story.names.get(decision.subject, decision.subject[:12]), "reason": decision.reason,
+             "subject": story.names.get(decision.subject, ""), "reason": decision.reason,
              "css": decision.action.replace(" ", "")}
             for decision in story.decisions
         ],
@@ -61,9 +64,15 @@ def subtitle(story: Story) -> str:
     """Say in one sentence what happened."""
     counts = story.requests
     return (
-        f"{story.count('promote')} promotions, {story.count('refuse')} refusals and {story.count('retrain')} retrainings; "
+        f"{counted(story.count('promote'), 'promotion')}, {counted(story.count('refuse'), 'refusal')} and "
+        f"{counted(story.count('retrain'), 'retraining')}; "
         f"{counts.answered:,} of {counts.sent:,} requests over HTTP answered, {counts.logged:,} in the log."
     )
+
+
+def counted(n: int, noun: str) -> str:
+    """Write a number with its noun in the right form."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def cards(story: Story) -> list[dict[str, str]]:
@@ -152,7 +161,6 @@ def figures(story: Story) -> Iterator[Markup]:
             plot_bgcolor="rgba(0,0,0,0)",
             font={"color": "#7d8896", "family": "system-ui, sans-serif"},
             margin={"l": 60, "r": 20, "t": 30, "b": 40},
-            height=380,
             legend={"orientation": "h", "y": 1.12},
         )
         grid = {"gridcolor": "rgba(128,140,155,.25)", "zerolinecolor": "rgba(128,140,155,.5)"}
@@ -163,7 +171,7 @@ def figures(story: Story) -> Iterator[Markup]:
             figure.to_html(
                 full_html=False,
                 include_plotlyjs=number == 0,
-                config={"displaylogo": False, "responsive": True},
+                config={"displayModeBar": False, "responsive": True},
             )
         )
 
@@ -177,10 +185,12 @@ def auc_figure(story: Story) -> go.Figure:
     figure.add_scatter(x=months, y=[row.loop_auc for row in story.card.months], name="loop", mode="lines+markers",
                        text=[row.champion for row in story.card.months], line={"color": LOOP, "width": 3},
                        hovertemplate="%{y:.3f}, %{text}")  # fmt: skip
+    figure.update_layout(height=FIGURE_PX)
     figure.update_yaxes(title="AUC")
     for decision in story.decisions:
-        if decision.action == "promote":
-            place = months.index(MONTHS[decision.at_utc.month - 1]) + (decision.at_utc.day - 15) / 30
+        month = MONTHS[decision.at_utc.month - 1]
+        if decision.action == "promote" and month in months:
+            place = months.index(month) + (decision.at_utc.day - 15) / 30
             figure.add_vline(x=place, line={"color": ACCENT, "width": 1, "dash": "dash"})
     return figure
 
@@ -198,6 +208,7 @@ def findings_figure(story: Story) -> go.Figure:
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
+    figure.update_layout(height=ROW_PX * len({finding.kind for finding in seen}) * 2 + AXES_PX)
     figure.update_xaxes(
         categoryorder="array", categoryarray=[MONTHS[row.month - 1] for row in story.card.months]
     )
@@ -224,6 +235,7 @@ def rollout_figure(story: Story) -> go.Figure:
     )
     figure.add_scatter(x=[-guard.margin for _, guard in rows], y=names, mode="markers", name="largest acceptable harm",
                        marker={"color": ACCENT, "symbol": "line-ns-open", "size": 14})  # fmt: skip
-    figure.update_yaxes(automargin=True, autorange="reversed")
+    figure.update_layout(height=ROW_PX * len(rows) + AXES_PX)
+    figure.update_yaxes(automargin=True, autorange="reversed", dtick=1)
     figure.update_xaxes(title="effect over the champion (up is good)")
     return figure

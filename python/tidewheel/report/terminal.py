@@ -1,6 +1,6 @@
 """Tables for the terminal, made with rich from the lifecycle's records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -45,8 +45,10 @@ def checks_table(checks: Sequence[Check]) -> Table:
     return table
 
 
-def months_table(card: Scorecard, findings: Sequence[Finding], decisions: Sequence[Decision]) -> Table:
-    """Show the year: a row a month, with what was found and decided about it."""
+def months_table(
+    card: Scorecard, findings: Sequence[Finding], decisions: Sequence[Decision], names: Mapping[str, str]
+) -> Table:
+    """Show the year: a row a month, with what was found and decided about it; `names` gives a model's name by its id."""
     table = Table(
         title="Month by month: AUC, never retrained against retrained by the loop", title_justify="left"
     )
@@ -65,7 +67,11 @@ def months_table(card: Scorecard, findings: Sequence[Finding], decisions: Sequen
                          overflow="fold")  # fmt: skip
     for row in card.months:
         found = [finding.kind for finding in findings_of(findings, row.month)]
-        decided = [f"{d.action} {d.subject}: {d.reason}" for d in decisions if d.at_utc.month == row.month]
+        decided = [
+            f"{' '.join(filter(None, (one.action, names.get(one.subject))))}: {one.reason}"
+            for one in decisions
+            if one.at_utc.month == row.month
+        ]
         table.add_row(
             f"{row.month:02d}",
             f"{row.n_rows:,}",
