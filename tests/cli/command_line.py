@@ -1,11 +1,16 @@
 """Calling the command of a user: what it says, and how it ends."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
+
+from tidewheel.operations.runfile import MARKER, Run
 
 
 class Told(NamedTuple):
@@ -37,3 +42,62 @@ def shell(*arguments: object, timeout_s: float = 240.0) -> Told:
         env=environment(),
     )
     return Told(done.returncode, done.stdout, done.stderr)
+
+
+class Demo:
+    """A running `tidewheel demo`, which can be watched, killed and waited for; and the processes that it started."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.services = folder / "state" / "services"
+        self.lines: list[str] = []
+        self.sessions: set[int] = set()
+        self.marks: set[bytes] = set()
+        self._process = subprocess.Popen(
+            [PROGRAM, "demo", "--out", folder, *options],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def watch(self, words: str) -> None:
+        """Wait until the demo announces a step whose line has these words."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.lines.append(line)
+            if words in line:
+                self.note()
+                return
+        raise AssertionError(f"the demo ended without {words!r}:\n" + "".join(self.lines))
+
+    def note(self) -> None:
+        """Remember what the run file names at this moment."""
+        run = Run.read(self.services)
+        if run is not None:
+            self.marks.add(f"{MARKER}={run.run_id}".encode())
+            self.sessions |= {service.session for service in run.services.values()}
+
+    def kill(self) -> None:
+        """Kill it as `kill -9` does."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.communicate()
+        self.note()
+
+    def finish(self) -> Told:
+        """Wait for its end."""
+        out, err = self._process.communicate()
+        return Told(self._process.returncode, out, "".join(self.lines) + err)
+
+    def living(self) -> list[psutil.Process]:
+        """Find the processes that it started and that still run: by their sessions, and by the marker they inherited."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                is_ours = os.getsid(process.pid) in self.sessions
+                marks = set(Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"))
+                if (is_ours or marks & self.marks) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (OSError, psutil.Error):
+                continue
+        return found

@@ -1,10 +1,6 @@
 """The demo, killed in the middle and started again: what it promises, and that nothing of either run is left."""
 
 import json
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,78 +9,42 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from command_line import PROGRAM, environment, shell
+from command_line import Demo, Told, shell
 from tidewheel.ledger.store import Ledger
-from tidewheel.operations.runfile import MARKER, Run
-
-LIMIT_S = 540.0
 
 
-class Demo:
+class Finished:
     """A demo that was killed in the shadow of its first rollout, and the one that was started after it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.runs = {self.kill_in_the_shadow()}
-        began = time.monotonic()
-        self.told = shell("demo", "--out", folder, "--quick", "--keep-serving", timeout_s=LIMIT_S)
-        self.seconds = time.monotonic() - began
+        killed = Demo(folder, "--quick")
+        try:
+            killed.watch("shadow (http)")
+        finally:
+            killed.kill()
+        again = Demo(folder, "--quick", "--keep-serving")
+        again.watch("data")
+        self.runs = [killed, again]
+        self.told: Told = again.finish()
         assert self.told.code == 0, self.told.err
-        self.runs.add(self.run_id())
         self.summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
-    def kill_in_the_shadow(self) -> str:
-        demo = subprocess.Popen(
-            [PROGRAM, "demo", "--out", self.folder, "--quick"],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert demo.stderr is not None
-        lines = []
-        for line in demo.stderr:
-            lines.append(line)
-            if "shadow (http)" in line:
-                break
-        else:
-            pytest.fail("the demo never came to its shadow:\n" + "".join(lines))
-        demo.send_signal(signal.SIGKILL)
-        demo.wait()
-        demo.stderr.close()
-        return self.run_id()
-
-    def run_id(self) -> str:
-        run = Run.read(self.folder / "state" / "services")
-        assert run is not None
-        return run.run_id
-
     def living(self) -> list[psutil.Process]:
-        """Find the processes of both runs by their marker, in whatever session they are."""
-        wanted = {f"{MARKER}={run_id}".encode() for run_id in self.runs}
-        found = []
-        for process in psutil.process_iter():
-            try:
-                marks = set(Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0"))
-            except OSError:
-                continue
-            if wanted & marks and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return found
+        return [process for run in self.runs for process in run.living()]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     folder = tmp_path_factory.mktemp("demo")
     try:
-        yield Demo(folder)
+        yield Finished(folder)
     finally:
         shell("serve", "down", "-p", folder)
 
 
 @pytest.mark.timeout(900)
-def test_the_summary_counts_what_happened(demo: Demo) -> None:
+def test_the_summary_counts_what_happened(demo: Finished) -> None:
     summary = demo.summary
     assert [row["month"] for row in summary["months"]] == [4, 5, 6, 7, 8]
     requests = summary["requests"]
@@ -98,7 +58,7 @@ def test_the_summary_counts_what_happened(demo: Demo) -> None:
     assert {stage["name"] for stage in summary["stages"]} >= {"data", "serve April", "monitor April"}
 
 
-def test_every_promotion_and_refusal_has_its_reason_in_the_ledger(demo: Demo) -> None:
+def test_every_promotion_and_refusal_has_its_reason_in_the_ledger(demo: Finished) -> None:
     with Ledger.open(demo.folder / "state" / "ledger.sqlite") as ledger:
         ledger.verify()
         decisions = ledger.decisions()
@@ -109,7 +69,7 @@ def test_every_promotion_and_refusal_has_its_reason_in_the_ledger(demo: Demo) ->
         assert all(row.reason for row in rows)
 
 
-def test_the_table_the_page_and_the_log_are_there(demo: Demo) -> None:
+def test_the_table_the_page_and_the_log_are_there(demo: Finished) -> None:
     assert "Month by month" in demo.told.out
     assert "Mean gain of the loop" in demo.told.out
     assert "Traceback" not in demo.told.err
@@ -117,7 +77,7 @@ def test_the_table_the_page_and_the_log_are_there(demo: Demo) -> None:
     assert "August" in page
 
 
-def test_every_model_has_a_run_with_its_data_in_mlflow(demo: Demo) -> None:
+def test_every_model_has_a_run_with_its_data_in_mlflow(demo: Finished) -> None:
     client = MlflowClient(f"sqlite:///{demo.folder / 'state' / 'mlflow.sqlite'}")
     runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
     assert {run.info.run_name for run in runs} >= {
@@ -141,7 +101,7 @@ def test_every_model_has_a_run_with_its_data_in_mlflow(demo: Demo) -> None:
         assert int(whole, 16) > 0
 
 
-def test_evidence_names_every_gate_of_the_champion(demo: Demo) -> None:
+def test_evidence_names_every_gate_of_the_champion(demo: Finished) -> None:
     told = json.loads(shell("evidence", "-p", demo.folder, "--json").out)
     passed = {row["evidence"]["stage"] for row in told["evidence"] if row["evidence"]["verdict"] == "pass"}
     assert {"data", "model", "package", "shadow", "canary", "quality"} <= passed
@@ -149,8 +109,9 @@ def test_evidence_names_every_gate_of_the_champion(demo: Demo) -> None:
     assert {row["evidence"]["data_name"] for row in told["evidence"]} == {"flights"}
 
 
-def test_serve_down_leaves_nothing_of_either_run(demo: Demo) -> None:
-    assert os.path.exists(demo.folder / "state" / "services" / "run.json")
-    assert demo.living() != []
+def test_serve_down_leaves_nothing_of_either_run(demo: Finished) -> None:
+    killed, again = demo.runs
+    assert killed.living() == []
+    assert again.living() != []
     assert shell("serve", "down", "-p", demo.folder).code == 0
     assert demo.living() == []
