@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,14 @@ class Demo:
                 self.note()
                 return
         raise AssertionError(f"the demo ended without {words!r}:\n" + "".join(self.lines))
+
+    def watch_services(self, limit_s: float = 60.0) -> None:
+        """Wait until the first service has been started, which then is far from ready."""
+        deadline = time.monotonic() + limit_s
+        while not self.sessions:
+            assert time.monotonic() < deadline, "no service was started"
+            time.sleep(0.01)
+            self.note()
 
     def note(self) -> None:
         """Remember what the run file names at this moment."""
