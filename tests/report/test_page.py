@@ -12,6 +12,7 @@ from tidewheel.errors import InputError
 from tidewheel.ledger.records import Decision, Evidence, Finding
 from tidewheel.model.evaluation import Interval
 from tidewheel.project.criteria import Judgement, Measurement
+from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
 from tidewheel.report.scorecard import MonthRow, Scorecard
 from tidewheel.report.story import (
@@ -23,7 +24,7 @@ from tidewheel.report.story import (
     findings_of,
     summary,
 )
-from tidewheel.report.terminal import months_table, print_view
+from tidewheel.report.terminal import print_view
 
 MODEL, OTHER = "a" * 64, "b" * 64
 APRIL = datetime(2021, 4, 1, tzinfo=UTC)

@@ -21,9 +21,10 @@ from tidewheel.errors import InputError
 from tidewheel.operations.progress import announce
 from tidewheel.operations.runfile import Run, reap
 from tidewheel.operations.services import start_prefect, start_ray, wait_prefect, wait_ray
+from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
 from tidewheel.report.story import Story, summary
-from tidewheel.report.terminal import months_table, print_view
+from tidewheel.report.terminal import print_view
 
 MARKER = ".tidewheel-demo"
 """File that says that a folder is a demo's own, and may be emptied by the next one."""

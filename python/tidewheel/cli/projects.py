@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from rich.markup import escape
+
 from tidewheel.cli.progress import drawn
 from tidewheel.data.contract import check_contract
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.errors import InputError, ServiceError
 from tidewheel.ledger.history import champion_of
 from tidewheel.ledger.records import ModelVersion
@@ -35,7 +37,7 @@ def run_project(project: Path, stage: StageName) -> int:
     """Run one turn of the loop, or one stage; exit code 1 when a gate said no."""
     workplace = Workplace.open(project)
     for question in check_scope(workplace.settings):
-        print_view(f"[yellow]open[/] {question}")
+        print_view(f"[yellow]open[/] {escape(question)}")
     if stage in ("all", "data"):
         check_source(workplace)
     with drawn(), prefect_for(workplace):
@@ -69,7 +71,7 @@ def run_project(project: Path, stage: StageName) -> int:
                 turn = lifecycle(folder)
                 lines, refused = list(turn.steps), turn.refused
     for line in lines or ["nothing new"]:
-        print_view(line)
+        print_view(escape(line))
     return 1 if refused else 0
 
 

@@ -8,7 +8,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.data.contract import ContractReport, check_contract, contract_sha256
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.data.versions import read_version, write_version
 from tidewheel.flows.judging import Judged, exact, judge
 from tidewheel.ledger.records import DataVersion

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from prefect import flow
 
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.errors import IntegrityError
 from tidewheel.flows.channels import BatchChannel, ChannelName, champion_plan
 from tidewheel.flows.ingest import data, known_by

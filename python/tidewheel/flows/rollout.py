@@ -13,7 +13,7 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.errors import InputError
 from tidewheel.flows.channels import Channel, ChannelName
 from tidewheel.flows.ingest import known_by

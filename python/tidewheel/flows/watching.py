@@ -13,7 +13,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.drift import DriftReport
 from tidewheel.flows.ingest import known_by, version_rows
 from tidewheel.ledger.history import data_version_of, reign_at, reigns

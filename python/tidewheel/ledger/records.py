@@ -87,6 +87,11 @@ class Finding:
     action: str
     reason: str
 
+    @property
+    def month(self) -> int:
+        """Month of the window, told by its middle: elsewhere in the world a month begins a day earlier or later."""
+        return (self.starts_utc + (self.ends_utc - self.starts_utc) / 2).month
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from tidewheel.errors import InputError
 from tidewheel.ledger.records import Evidence
-from tidewheel.report.story import RolloutFacts, Story, findings_of, month_of
+from tidewheel.report.story import RolloutFacts, Story, findings_of
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
@@ -40,7 +40,7 @@ def write_page(story: Story, path: Path) -> None:
         plots=dict(zip(("auc", "findings", "rollouts"), figures(story), strict=True)),
         months=month_rows(story),
         findings=[
-            {"window": MONTHS[month_of(finding) - 1], "kind": finding.kind, "verdict": finding.verdict,
+            {"window": MONTHS[finding.month - 1], "kind": finding.kind, "verdict": finding.verdict,
              "reason": finding.reason}
             for finding in story.findings
         ],
@@ -200,7 +200,7 @@ def findings_figure(story: Story) -> go.Figure:
     seen = [finding for finding in story.findings if finding.kind != "none"]
     figure = go.Figure()
     figure.add_scatter(
-        x=[MONTHS[month_of(finding) - 1] for finding in seen],
+        x=[MONTHS[finding.month - 1] for finding in seen],
         y=[finding.kind for finding in seen],
         mode="markers",
         marker={"size": 18, "symbol": "square", "color": ACCENT},

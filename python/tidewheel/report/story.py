@@ -138,9 +138,4 @@ def summary(story: Story) -> dict[str, object]:
 
 def findings_of(findings: Sequence[Finding], month: int) -> list[Finding]:
     """Give the findings of the window of `month`, without those that found nothing."""
-    return [finding for finding in findings if finding.kind != "none" and month_of(finding) == month]
-
-
-def month_of(finding: Finding) -> int:
-    """Tell a finding's month by the middle of its window: a month begins a day earlier or later elsewhere in the world."""
-    return (finding.starts_utc + (finding.ends_utc - finding.starts_utc) / 2).month
+    return [finding for finding in findings if finding.kind != "none" and finding.month == month]
