@@ -4,6 +4,7 @@ import builtins
 import json
 import re
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from command_line import Command
+from command_line import Command, Told
 from small_project import read_rows
+from tidewheel.cli.main import main
 from tidewheel.operations.ports import LOOPBACK
 
 COMMANDS = [
@@ -27,6 +29,22 @@ COMMANDS = [
     "serve down",
     "serve status",
 ]
+
+
+@pytest.fixture
+def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Call the command in this process."""
+
+    def call(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["tidewheel", *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        caught = capsys.readouterr()
+        return Told(code, caught.out, caught.err)
+
+    return call
 
 
 def listing(folder: Path) -> set[Path]:

@@ -50,7 +50,7 @@ class Year:
 
     def reigns(self) -> list[Reign]:
         with self.workplace.ledger() as ledger:
-            return reigns(ledger, self.workplace.settings.data.name)
+            return reigns(ledger)
 
 
 @pytest.fixture(scope="module")

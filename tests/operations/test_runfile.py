@@ -160,7 +160,7 @@ def test_reaping_takes_no_longer_than_needed(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "is not a run file"), (json.dumps({"format_version": 9}), "format_version 1; got 9")],
+    [("{", "is not a run file"), (json.dumps({"format_version": 9}), "format_version 2; got 9")],
     ids=["no JSON", "another format"],
 )
 def test_a_file_that_is_no_run_file_is_refused(tmp_path: Path, text: str, words: str) -> None:

@@ -46,7 +46,7 @@ def story() -> Story:
     judgement = Judgement("roc_auc", ">", 0.6, None, measured, "pass", "above <0.6>")
     rollout = RolloutFacts(
         candidate=OTHER, champion=MODEL, name="trees", channel="http", began_utc=APRIL, ended_utc=MAY,
-        verdict="promote", reason="no harm", pairs=1500, agreement=0.93, canary_requests=700,
+        verdict="promote", reason="no harm", pairs=1500, agreement=0.93, canary_requests=700, canary_verdict="promote",
         guards=(GuardRow("error_rate", 0.0, -0.01, 0.01, 0.05),), requests=RequestCounts(2000, 2000, 0, 2000),
     )  # fmt: skip
     return Story(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from tidewheel.project.criteria import Judgement, Measurement, Verdict
+from tidewheel.project.criteria import Judgement, Measurement, Verdict, deciding_reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class Evidence:
     data_version: int
     data_sha256: str
     at_utc: datetime
+
+    @property
+    def reason(self) -> str:
+        """The judgements that decided, in words."""
+        return deciding_reasons(self.judgements, self.verdict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,6 @@ METRICS: dict[str, tuple[str, ...]] = {
     "model": (*COMPARED_METRICS, "overfit_gap"),
     "package": ("golden_mismatch", "latency_p95_ms"),
     "shadow": ("pairs", "agreement"),
-    "canary": ("requests",),
-    "retrain": (*COMPARED_METRICS, "overfit_gap"),
 }
 """What each stage measures. A criterion on anything else could only ever say `no data`, so a project file that has one is
 refused; a stage that comes to measure more says so here."""
@@ -206,6 +204,12 @@ def _needed(criterion: Criterion, measured: Measurement, bound: float) -> str:
         return "more units will not decide for it while the estimate stays where it is"
     units = math.ceil(measured.n_units * (reach / room) ** 2) + 1
     return f"about {units:,} units would decide, there are {measured.n_units:,}"
+
+
+def deciding_reasons(judgements: Sequence[Judgement], verdict: Verdict) -> str:
+    """Give the reasons of the judgements that made the verdict, in one line."""
+    deciding = [row.reason for row in judgements if row.verdict == verdict and not row.dry_run]
+    return "; ".join(deciding) or "no criterion is set for this stage"
 
 
 def criteria_sha256(criteria: Sequence[Criterion]) -> str:

@@ -32,8 +32,10 @@ from tidewheel.serving.front import FrontOptions
 CALL_S = 60.0
 """Longest wait for all replicas to answer a call; loading and trying a package takes a second."""
 
-DEPLOY_S = 180.0
 POLL_S = 0.05
+
+RENEWALS = 3
+"""Times a lease is renewed while it lasts: two of them may be lost."""
 
 LOAD = "tidewheel.model.packaging:load_package"
 """Replicas load packages with it; a name, since theirs is another import path than ours."""
@@ -230,12 +232,12 @@ class Control:
         self._tell("renew_lease", generation)
 
     @contextmanager
-    def keep_lease(self, generation: int, every_s: float = 10.0) -> Iterator[None]:
-        """Renew the lease of `generation` every `every_s` until the block ends, by whichever way."""
+    def keep_lease(self, generation: int, lease_s: float) -> Iterator[None]:
+        """Renew the lease of `generation` three times in each `lease_s` until the block ends, by whichever way."""
         ended = threading.Event()
 
         def renew() -> None:
-            while not ended.wait(every_s):
+            while not ended.wait(lease_s / RENEWALS):
                 try:
                     self.renew_lease(generation)
                 except (ServiceError, RayServeException) as error:
