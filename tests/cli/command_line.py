@@ -87,9 +87,13 @@ class Demo:
             self.marks.add(f"{MARKER}={run.run_id}".encode())
             self.sessions |= {service.session for service in run.services.values()}
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """Kill it as `kill -9` does."""
-        self._process.send_signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self._process.communicate()
         self.note()
 

@@ -4,6 +4,7 @@ import builtins
 import json
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,32 @@ def test_the_base_install_says_what_to_install(tidewheel: Command, monkeypatch: 
     told = tidewheel("drift", "a", "b")
     assert told.code == 2
     assert "needs typer; install `tidewheel[cli]`" in told.err
+
+
+@pytest.mark.parametrize("command", ["drift x.csv x.csv", "doctor .", "--help"])
+def test_the_extra_cli_is_enough_for(command: str, tmp_path: Path) -> None:
+    """What the other extras bring is out of reach here, and the command runs all the same."""
+    (tmp_path / "x.csv").write_text("x\n" + "\n".join(map(str, range(100))), encoding="utf-8")
+    code = (
+        "import sys, importlib.abc\n"
+        "class Nothing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        banned = {'pandera', 'sqlalchemy', 'sklearn', 'xgboost', 'mlflow', 'ray', 'prefect', 'jinja2', 'plotly', 'msgspec'}\n"
+        "        if name.split('.')[0] in banned:\n"
+        "            raise ModuleNotFoundError(f'{name} is out of reach', name=name)\n"
+        "sys.meta_path.insert(0, Nothing())\n"
+        "from tidewheel.cli.main import main\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in ((0, 1) if command.startswith("doctor") else (0,)), done.stderr
 
 
 def test_the_small_project_is_what_the_cases_say() -> None:

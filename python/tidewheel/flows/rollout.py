@@ -121,8 +121,9 @@ def release(
             raise InputError(f"{model.name} ({model.model_id[:12]}) is the champion already")
         recover(workplace.log_uri)
         began_utc = now_utc or last_days(workplace, ledger, model)
+        decided_utc = datetime.now(UTC) if now_utc is None else None
         with open_channel(channel, workplace) as way:
-            return Rollout(workplace, ledger, way, plan, model, began_utc, requests).run()
+            return Rollout(workplace, ledger, way, plan, model, began_utc, decided_utc, requests).run()
 
 
 def check_gates(ledger: Ledger, model: ModelVersion, criteria: Mapping[str, str]) -> None:
@@ -188,6 +189,7 @@ class Rollout:
         plan: Plan,
         candidate: ModelVersion,
         began_utc: datetime,
+        decided_utc: datetime | None,
         requests: int | None,
     ) -> None:
         self.workplace = workplace
@@ -199,6 +201,7 @@ class Rollout:
         self.plan = plan
         self.candidate = candidate
         self.began_utc = began_utc
+        self.decided_utc = decided_utc
         self.canary_utc = began_utc + timedelta(days=self.settings.rollout.shadow_days)
         self.ended_utc = self.canary_utc + timedelta(days=self.settings.rollout.canary_days)
         self.requests = requests
@@ -363,8 +366,8 @@ class Rollout:
         return self.decide("promote" if promoted else "refuse", reason, sequences, tried.ended_utc)
 
     def decide(self, action: str, reason: str, evidence: tuple[int, ...], at_utc: datetime) -> Decision:
-        """Make the decision about the candidate."""
-        return Decision(action, self.candidate.model_id, GUARD, reason, at_utc, evidence)
+        """Make the decision about the candidate; on the wall clock it holds from now on, not from the replayed days on."""
+        return Decision(action, self.candidate.model_id, GUARD, reason, self.decided_utc or at_utc, evidence)
 
     def record_guard(self, stage: str, decision: GuardDecision, at_utc: datetime) -> int:
         """Append a guard's bounds as evidence, bound to the rollout's settings as its criteria."""

@@ -14,6 +14,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.data.labels import labels_due
+from tidewheel.data.profile import leakage_suspects
 from tidewheel.data.splits import split_holdout
 from tidewheel.errors import InputError, UnknownNameError
 from tidewheel.flows.ingest import data_verdict, version_rows
@@ -99,10 +100,33 @@ def train(
         if name not in known:
             raise UnknownNameError(f"no candidate is called {name!r}; tidewheel.toml has {', '.join(known)}")
     at_utc = now_utc or datetime.now(UTC)
+    leaks = look_for_leakage(project, delta_version, at_utc, environment)
+    if leaks:
+        return [Offer(name, "", "fail", "data", leaks) for name in names]
     version, baseline = measure_baselines(project, delta_version, at_utc, environment)
     if baseline.verdict != "pass":
         return [Offer(name, "", baseline.verdict, "baseline", baseline.reason) for name in names]
     return [train_candidate(project, version, name, at_utc, retraining, environment) for name in names]
+
+
+@task(name="look for leakage", cache_policy=NO_CACHE)
+def look_for_leakage(project: str, delta_version: int | None, now_utc: datetime, environment: str) -> str:
+    """Say which features tell the label by themselves, and record the refusal; the empty string if none does."""
+    workplace = Workplace.open(project, environment)
+    settings = workplace.settings
+    with workplace.ledger() as ledger:
+        split = open_split(workplace, ledger, delta_version, now_utc)
+        label = settings.labels.column
+        rows = split.fitted.with_columns(pl.col(label).cast(pl.Boolean))
+        suspects = leakage_suspects(rows, label, [*settings.features.numeric, *settings.features.categorical])
+        if not suspects:
+            return ""
+        reason = "; ".join(f"feature {suspect.column} {suspect.reason}" for suspect in suspects)
+        subject = f"{split.version.name}@{split.version.delta_version}"
+        ledger.append(
+            Decision("refuse", subject, "leakage check", reason, now_utc), cause=f"leakage {subject}"
+        )
+    return reason
 
 
 @task(name="measure the baselines", cache_policy=NO_CACHE)

@@ -13,6 +13,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
+from tidewheel.data.contract import find_violations
 from tidewheel.data.rows import source_rows
 from tidewheel.drift import DriftReport
 from tidewheel.flows.ingest import known_by, version_rows
@@ -86,6 +87,15 @@ def gather(
     model = ledger.model_version(reign.model_id)
     # What was true is read from the source as it is now: labels come late, rows stay as they were.
     table = known_by(source_rows(settings), settings, now_utc)
+    ids = rows.select(pl.col("request_id").alias(settings.data.row_id))
+    mine = table.join(ids, on=settings.data.row_id, how="semi")
+    n_violating, violations = find_violations(mine, settings.contract, place=f"`{settings.data.source}`")
+    # A request whose id is no row's has no inputs or label here: to count it as missing values would be a false alarm.
+    rows = rows.filter(pl.col("request_id").is_in(mine[settings.data.row_id].implode()))
+    if rows.height < ids.height:
+        announce(
+            "monitor", f"{ids.height - rows.height:,} answers are of no row of the source", at=window.name
+        )
     columns = list(dict.fromkeys([*features, *([unit] if unit else [])]))
     joined = join_labels(rows, table, settings.labels, now_utc, row_id=settings.data.row_id, columns=columns)
     joined = scored_by(model, joined)
@@ -113,10 +123,12 @@ def gather(
             draws=settings.model.bootstrap_draws,
             seed=settings.model.seed,
         ),
-        drift=compare_window(
-            reference, joined, settings.features, unit=unit, alpha=settings.monitoring.alpha
-        ),
+        drift=compare_window(reference, joined, settings.features, unit=unit, alpha=settings.monitoring.alpha)
+        if joined.height
+        else None,
         n_requests=rows.height,
+        n_violating=n_violating,
+        violations=violations,
     )
 
 
