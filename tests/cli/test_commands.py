@@ -306,6 +306,20 @@ def test_the_base_install_says_what_to_install(tidewheel: Command, monkeypatch: 
     assert "needs typer; install `tidewheel[cli]`" in told.err
 
 
+OTHER_EXTRAS = {
+    "pandera",
+    "sqlalchemy",
+    "sklearn",
+    "xgboost",
+    "mlflow",
+    "ray",
+    "prefect",
+    "jinja2",
+    "plotly",
+    "msgspec",
+}
+
+
 @pytest.mark.parametrize("command", ["drift x.csv x.csv", "doctor .", "--help"])
 def test_the_extra_cli_is_enough_for(command: str, tmp_path: Path) -> None:
     """What the other extras bring is out of reach here, and the command runs all the same."""
@@ -314,7 +328,7 @@ def test_the_extra_cli_is_enough_for(command: str, tmp_path: Path) -> None:
         "import sys, importlib.abc\n"
         "class Nothing(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        banned = {'pandera', 'sqlalchemy', 'sklearn', 'xgboost', 'mlflow', 'ray', 'prefect', 'jinja2', 'plotly', 'msgspec'}\n"
+        f"        banned = {OTHER_EXTRAS}\n"
         "        if name.split('.')[0] in banned:\n"
         "            raise ModuleNotFoundError(f'{name} is out of reach', name=name)\n"
         "sys.meta_path.insert(0, Nothing())\n"

@@ -260,11 +260,11 @@ def test_on_the_wall_clock_a_rollout_replays_the_last_days_and_holds_from_now_on
 
 
 def test_a_rollout_over_days_that_the_model_learned_from_is_refused(year: Year, copy: Path) -> None:
-    change(copy, "holdout_days = 25", "holdout_days = 5")
     project = str(copy)
     version = data(project, datetime(2021, 7, 1, tzinfo=UTC))
     (offer,) = train(project, version, ["simple"], datetime(2021, 7, 1, tzinfo=UTC), retraining=True)
-    assert offer.passed
+    assert offer.passed, offer
+    change(copy, "holdout_days = 25", "holdout_days = 5")
     with pytest.raises(InputError, match=r"has learned from rows up to 2021-06-2.*holdout_days must cover"):
         deploy(project, offer.model_id, "batch")
 
@@ -277,11 +277,8 @@ def test_a_baseline_gate_that_fails_stops_training(small_project: Path) -> None:
 
 
 def test_a_data_gate_that_fails_stops_the_turn(small_project: Path) -> None:
-    change(
-        small_project,
-        "[rollout]",
-        HARD_GATE.format(stage="data", threshold=1e9).replace("roc_auc", "rows") + "\n[rollout]",
-    )
+    gate = HARD_GATE.format(stage="data", threshold=1e9).replace("roc_auc", "rows")
+    change(small_project, "[rollout]", gate + "\n[rollout]")
     turn = lifecycle(str(small_project), FIRST_UTC, "batch")
     assert turn == Turn(("data: orders@0: gate data: fail",), refused=True)
 

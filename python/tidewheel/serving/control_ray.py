@@ -10,6 +10,7 @@ variables of the head must *not* be in a client's environment, where they break 
 
 import logging
 import os
+import signal
 import threading
 import time
 import urllib.request
@@ -325,16 +326,30 @@ def connect(head: Head) -> Control:
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        ray.init(
-            address=head.address,
-            namespace="tidewheel",
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            ignore_reinit_error=True,
-        )
+        with _own_sigterm():
+            ray.init(
+                address=head.address,
+                namespace="tidewheel",
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                ignore_reinit_error=True,
+            )
     except (ConnectionError, RuntimeError) as error:
         raise ServiceError(f"the Ray head at {head.address} did not answer: {error}") from error
     return Control(head.url)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler: Ray's would abort the process 3 s after a SIGTERM, in the midst of cleaning up."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, ours)
 
 
 def _run(targets: Sequence[Any]) -> None:
