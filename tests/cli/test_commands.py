@@ -165,6 +165,9 @@ class TestDoctor:
         assert "fail" in told.out
 
 
+LATER_STAGES = ["train", "deploy", "monitor", "retrain"]
+"""Stages that build on what the first turn made."""
+
 SOURCES = {
     "missing": "read_rows().drop('load')",
     "wrong_type": "read_rows().with_columns(load=pl.col('load').cast(pl.String))",
@@ -242,7 +245,9 @@ class TestBadProjects:
         assert re.search(words, told.err), told.err
         assert listing(project) == before
 
-    @pytest.mark.parametrize("command", ["status", "evidence", "serve up"])
+    @pytest.mark.parametrize(
+        "command", ["status", "evidence", "serve up", *(f"run --stage {stage}" for stage in LATER_STAGES)]
+    )
     def test_a_project_without_a_ledger(self, tidewheel: Command, project: Path, command: str) -> None:
         before = listing(project)
         told = tidewheel(*command.split(), "-p", project)
