@@ -124,7 +124,7 @@ def show_status(project: Path, environment: str, *, as_json: bool) -> int:
         print_view(f"[bold]{champion.name}[/] ({champion.model_id[:12]}) answers, trained on "
                    f"{champion.data_name}@{champion.data_version}; plan {plan.generation if plan else 0}.")  # fmt: skip
     print_view(records_table("Decisions", [
-        (f"{row.at_utc:%Y-%m-%d %H:%M}", row.action, names.get(row.subject, row.subject[:12]), row.actor, row.reason)
+        (f"{row.at_utc:%Y-%m-%d %H:%M}", row.action, names.get(row.subject, ""), row.actor, row.reason)
         for row in decisions], ("at", "decision", "about", "by", "reason")))  # fmt: skip
     print_view(records_table("Findings", [
         (f"{row.starts_utc:%Y-%m}", row.kind, row.verdict, row.reason) for row in findings],

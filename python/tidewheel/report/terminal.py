@@ -8,6 +8,7 @@ from rich.table import Table
 
 from tidewheel.ledger.records import Evidence
 from tidewheel.operations.doctor import Check
+from tidewheel.project.criteria import number
 
 COLOURS = {
     "ok": "green",
@@ -59,8 +60,8 @@ def evidence_table(rows: Sequence[tuple[Evidence, bool, str]], title: str) -> Ta
                 evidence.stage,
                 judgement.metric,
                 judgement.relative_to or "",
-                f"{measured.value:.4g}" if measured else "-",
-                escape(f"[{measured.lower:.4g}, {measured.upper:.4g}]") if measured else "-",
+                number(measured.value) if measured else "-",
+                escape(f"[{number(measured.lower)}, {number(measured.upper)}]") if measured else "-",
                 f"{judgement.comparison} {judgement.threshold:g}",
                 coloured(judgement.verdict),
                 data,
