@@ -34,9 +34,6 @@ START_S = 180.0
 POLL_S = 0.05
 LOG_LINES = 15
 
-RAY_HOST = "127.0.0.2"
-"""Also loopback. Ray takes "127.0.0.1" for a wish to be reached from elsewhere and puts an outer address in its place."""
-
 RAY_PORTS = ("gcs", "object_manager", "node_manager", "metrics_agent", "metrics_export", "agent", "runtime_env",
              "dashboard", "serve_fallback", "serve_fallback_grpc", "haproxy_metrics", "haproxy_stats")  # fmt: skip
 """What Ray and Serve listen on beside workers and replicas."""
@@ -87,7 +84,7 @@ def start_ray(run: Run, *, http_host: str = LOOPBACK, http_port: int = 0, num_cp
     token = run.temp / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32), encoding="ascii")
-    address = RayAddress(f"{RAY_HOST}:{ports['gcs']}", str(token), http_host, ports["http"])
+    address = RayAddress(f"{LOOPBACK}:{ports['gcs']}", str(token), http_host, ports["http"])
     settings = {
         "temp": str(run.temp / "r"),
         "ready": str(_ready_file(run)),
@@ -219,6 +216,8 @@ def _ray_environment(run: Run, ports: dict[str, int]) -> dict[str, str]:
     folder = run.temp / "h"
     block = REPLICA_PORTS_FROM + REPLICA_PORTS * (int(run.run_id, 16) % REPLICA_PORT_BLOCKS)
     return {
+        # Ray's own mode for one machine: only so do its processes listen on loopback alone.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(run.temp / "haproxy"),

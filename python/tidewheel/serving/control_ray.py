@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import ray
 from ray import serve
+from ray._private import ray_constants
 from ray._raylet import Config  # type: ignore[attr-defined]  # its stub is incomplete
 from ray.serve.exceptions import RayServeException
 
@@ -323,6 +324,8 @@ def connect(head: Head) -> Control:
     os.environ.update(head.environment())
     # Ray keeps its settings from its import on; this makes it read the token's mode and place again.
     Config.initialize("")
+    # As RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 does in the head: elsewise Ray puts an outer address in the place of loopback.
+    ray_constants.ENABLE_RAY_CLUSTER = False
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
