@@ -6,6 +6,7 @@ use crate::histogram;
 use crate::ks::{self, Alternative, Distance};
 use crate::parallel;
 use crate::select;
+use crate::shape::{self, Shape};
 
 /// What a report needs of a pair of numeric columns.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Numeric<K> {
     pub current_counts: Vec<u64>,
     /// True when no ties changed the quantiles.
     pub continuous: bool,
+    /// Counts of both samples on even bins, to be looked at.
+    pub shape: Option<Shape>,
 }
 
 /// Compare a pair of numeric columns.
@@ -48,6 +51,7 @@ pub fn numeric<K: Domain>(
             reference_counts,
             current_counts,
             continuous: false,
+            shape: None,
         };
     };
     let counted = histogram::count_slots(current, &fitted.thresholds, threads);
@@ -59,6 +63,7 @@ pub fn numeric<K: Domain>(
         reference_counts: fitted.counts,
         current_counts: counted.counts,
         continuous: fitted.continuous,
+        shape: shape::count::<K>(reference, current, threads),
     }
 }
 
