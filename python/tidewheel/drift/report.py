@@ -110,41 +110,47 @@ class DriftReport:
         table = pd.DataFrame(self._rows(schema), columns=list(schema))
         return table.astype({name: kind for name, kind in schema.items() if kind is not str})
 
-    def to_html(self, path: Path | str) -> None:
-        """Write the report as one HTML page that needs no network.
+    def to_html(self, path: Path | str | None = None) -> str:
+        """Give the report as one HTML page that needs no network, and write it where a path is given.
 
         A row per column, the most urgent first: verdict, number, bound, rows, what would flip it, and a picture of both
         distributions; all tests and shares on demand. The page can be sorted, searched and filtered by verdict, and reads
-        without scripts. A file that is there is replaced.
+        without scripts.
 
         Args:
-            path: The file to write; its folder must exist.
+            path: The file to write; its folder must exist. A file that is there is replaced.
+
+        Returns:
+            The page.
 
         Raises:
             InputError: the file cannot be written.
 
         Cost: about 0.1 ms and 2 kB per column.
         """
-        _write(path, page.render_page(self.columns, self._facts(), self.warnings))
+        return _write(path, page.render_page(self.columns, self._facts(), self.warnings))
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the 30 most urgent columns, without scripts."""
         return page.render_notebook(self.columns, self._facts(), self.warnings)
 
-    def to_junit(self, path: Path | str, *, fail_on: str = "drifted") -> None:
-        """Write the report as JUnit XML, a test case per column, which CI systems show.
+    def to_junit(self, path: Path | str | None = None, *, fail_on: str = "drifted") -> str:
+        """Give the report as JUnit XML, which CI systems show, and write it where a path is given.
 
-        A column that drifted fails with its sentence; one that could not be computed counts as skipped.
+        A test case per column: one that drifted fails with its sentence; one that could not be computed counts as skipped.
 
         Args:
-            path: The file to write; its folder must exist.
+            path: The file to write; its folder must exist. A file that is there is replaced.
             fail_on: "drifted", or "undecided": then undecided columns fail too.
+
+        Returns:
+            The XML.
 
         Raises:
             UnknownNameError: an unknown `fail_on`.
             InputError: the file cannot be written.
         """
-        _write(path, junit.render(self.columns, self._facts(), fail_on))
+        return _write(path, junit.render(self.columns, self._facts(), fail_on))
 
     def _facts(self) -> list[tuple[str, str]]:
         unit = "none: rows count as independent"
@@ -235,11 +241,13 @@ def _row(column: ColumnDrift) -> dict[str, Any]:
 _EFFECT = ("value", "lower", "upper", "threshold")
 
 
-def _write(path: Path | str, text: str) -> None:
+def _write(path: Path | str | None, text: str) -> str:
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
+    return text
 
 
 def _plain(value: Any) -> Any:
