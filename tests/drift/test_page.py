@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, strategies
 
 from tidewheel import drift
 from tidewheel.drift import page, picture
@@ -126,6 +128,31 @@ def test_controls_have_labels_and_pictures_words(text):
     assert found.all("html") == [{"lang": "en"}]
 
 
+def luminance(colour):
+    """Relative luminance of `#rgb` or `#rrggbb` (WCAG 2.2)."""
+    digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_is_enough_in_light_and_dark(text):
+    light, dark = (
+        dict(re.findall(r"--(\w+): #(\w+);", part)) for part in text.split("prefers-color-scheme: dark")[:2]
+    )
+    assert light.keys() == dark.keys()
+    for colours in (light, dark):
+        for ground in (colours["ground"], colours["panel"]):
+            words = [name for name in colours if name not in {"ground", "panel", "line", "area"}]
+            assert all(contrast(colours[name], ground) >= 4.5 for name in words)
+        assert contrast(colours["now"], colours["area"]) >= 3
+
+
 def test_a_thousand_columns_stay_small(rng, tmp_path):
     one, other = ({f"feature_{i}": rng.normal(i % 3 * s, 1, 2_000) for i in range(1_000)} for s in (0.0, 0.2))
     drift.compare(one, other).to_html(tmp_path / "wide.html")
@@ -219,6 +246,11 @@ def test_intervals_have_their_threshold_in_the_middle():
     drawn = picture.draw_effect(drift.Effect("D", 0.1, 0.0, 0.3, 0.1))
     assert 'd="M0 6H75"' in drawn
     assert 'cx="50"' in drawn
+
+
+@given(strategies.text(strategies.characters(exclude_categories=["Cs", "Cc"])))
+def test_escaping_is_the_standard_librarys(text):
+    assert escape(text) == html.escape(text).replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
 
 
 def test_escaping():

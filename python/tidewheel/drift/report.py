@@ -6,8 +6,8 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields, is_dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from tidewheel.drift import junit, page
@@ -68,9 +68,10 @@ class DriftReport:
             >>> found["drifted"], found["columns"][0]["effect"]["value"]
             (['x'], 0.5)
         """
-        content = _plain(asdict(self))
-        assert isinstance(content, dict)
-        return {"drifted": list(self.drifted), **content}
+        return {
+            "drifted": list(self.drifted),
+            **{f.name: _plain(getattr(self, f.name)) for f in fields(self)},
+        }
 
     def to_json(self) -> str:
         """Return `to_dict()` as JSON (RFC 8259: no NaN, no infinity)."""
@@ -110,7 +111,7 @@ class DriftReport:
         table = pd.DataFrame(self._rows(schema), columns=list(schema))
         return table.astype({name: kind for name, kind in schema.items() if kind is not str})
 
-    def to_html(self, path: Path | str | None = None) -> str:
+    def to_html(self, path: PathLike[str] | str | None = None) -> str:
         """Give the report as one HTML page that needs no network, and write it where a path is given.
 
         A row per column, the most urgent first: verdict, number, bound, rows, what would flip it, and a picture of both
@@ -134,7 +135,7 @@ class DriftReport:
         """Return what a notebook shows: the 30 most urgent columns, without scripts."""
         return page.render_notebook(self.columns, self._facts(), self.warnings)
 
-    def to_junit(self, path: Path | str | None = None, *, fail_on: str = "drifted") -> str:
+    def to_junit(self, path: PathLike[str] | str | None = None, *, fail_on: str = "drifted") -> str:
         """Give the report as JUnit XML, which CI systems show, and write it where a path is given.
 
         A test case per column: one that drifted fails with its sentence; one that could not be computed counts as skipped.
@@ -241,16 +242,20 @@ def _row(column: ColumnDrift) -> dict[str, Any]:
 _EFFECT = ("value", "lower", "upper", "threshold")
 
 
-def _write(path: Path | str | None, text: str) -> str:
+def _write(path: PathLike[str] | str | None, text: str) -> str:
     try:
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     return text
 
 
 def _plain(value: Any) -> Any:
+    """Turn records into dictionaries and tuples into lists, in one pass: `asdict` copies every number of every shape."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
