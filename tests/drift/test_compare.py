@@ -228,6 +228,16 @@ def test_report_in_every_form(rng):
     assert frame.filter(pl.col("verdict") == "drifted")["ks"].item() == report["x"].statistics["ks"]
 
 
+def test_names_cannot_break_the_text():
+    names = {"two\nlines\x1b[2J": [1.0], "x" * 300: [1.0], "naïve 日本": [1.0]}
+    lines = drift.compare(names, names).summary().splitlines()
+    assert [line[:49].rstrip() for line in lines[3:6]] == [
+        "two\ufffdlines\ufffd[2J",
+        "x" * 47 + "…",
+        "naïve 日本",
+    ]
+
+
 def test_dictionaries_hold_everything(rng):
     report = drift.compare(table(rng), table(rng, shift=1.0))
     plain = report.to_dict()

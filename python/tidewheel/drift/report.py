@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidewheel.drift import junit, page
 from tidewheel.drift.columns import ColumnDrift
+from tidewheel.drift.markup import shorten
 from tidewheel.errors import InputError, MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class DriftReport:
         return [tuple(row.get(name) for name in schema) for row in rows]
 
     def summary(self) -> str:
-        """Return the report as a table of text, drifted columns first."""
+        """Return the report as a table of text, drifted columns first; names are cut at 48 characters."""
         order = ("drifted", "undecided", "not computed", "stable")
         lines = [["column", "kind", "verdict", "effect", "between", "p corrected"]]
         for column in sorted(self.columns, key=lambda column: order.index(column.verdict)):
@@ -184,7 +185,14 @@ class DriftReport:
             value = f"{effect.value:.4f}" if effect else "-"
             between = f"{effect.lower:.4f} .. {effect.upper:.4f}" if effect else "-"
             lines.append(
-                [column.name, column.kind, column.verdict, value, between, "-" if p is None else f"{p:.2g}"]
+                [
+                    _cell(column.name),
+                    column.kind,
+                    column.verdict,
+                    value,
+                    between,
+                    "-" if p is None else f"{p:.2g}",
+                ]
             )
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         table = [
@@ -196,6 +204,9 @@ class DriftReport:
         head = f"{len(self.drifted)} of {len(self.columns)} columns drifted ({rows}; {rule})"
         return "\n".join([head, "", *table, *("" for _ in self.warnings[:1]), *self.warnings])
 
+
+#: Characters of a column's name in the table of text.
+NAME_LENGTH = 48
 
 _CORRECTIONS = {
     "bh": "Benjamini-Hochberg",
@@ -250,6 +261,11 @@ def _write(path: PathLike[str] | str | None, text: str) -> str:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     return text
+
+
+def _cell(name: str) -> str:
+    # A name with control characters could move a terminal's cursor, or break the table.
+    return shorten("".join(sign if sign.isprintable() else "\ufffd" for sign in name), NAME_LENGTH)
 
 
 def _plain(value: Any) -> Any:
