@@ -3,7 +3,7 @@
 Rows are written here, so that the page reads without scripts; `page.html` holds the frame, the style and the few lines
 that sort, filter and search. Pictures are in `picture`. Text of users goes through `markup.escape` and nowhere else, never
 into the script, and the page's content policy runs no script but its own: it names the digests of style and script, which
-`tests/drift/test_page.py` keeps in step.
+`tests/drift/test_drift_page.py` keeps in step.
 """
 
 import os
