@@ -1,6 +1,7 @@
 """`kill -9` of the demo at six points, each time started again: it ends well, and nothing of either run is left."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def test_a_killed_demo_starts_over_and_leaves_nothing(point: str, tmp_path: Path
     killed = Demo(tmp_path, "--quick")
     try:
         killed.watch(POINTS[point])
+        if point == "Ray start":  # its line comes before the first process
+            killed.watch_services()
     finally:
         killed.kill()
     n_left = len(killed.living())
@@ -42,3 +45,21 @@ def test_a_killed_demo_starts_over_and_leaves_nothing(point: str, tmp_path: Path
     print(
         f"\nkilled at {point}: {n_left} processes left by it; started over, ended with 0, none of either run left"
     )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_demo_that_is_asked_to_stop_stops_what_it_started(number: int, code: int, tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--quick", "--keep-serving")
+    try:
+        demo.watch("canary (http)")
+        demo.send(number)
+        told = demo.finish()
+    except BaseException:
+        demo.kill()
+        raise
+    assert demo.living() == []
+    assert told.code == code, told.err
+    print(f"\nsignal {number}: exit {told.code}, nothing left")

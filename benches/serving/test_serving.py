@@ -73,7 +73,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Control, 
         cloudpickle.register_pickle_by_value(sys.modules[__name__])  # replicas cannot import a bench
         bare = serve.deployment(Bare, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.1})
         serve.run(bare.bind(champion.package, champion.files_sha256), name="bare", route_prefix="/bare")
-        with control.keep_lease(plan.generation):
+        with control.keep_lease(plan.generation, lease_s=60.0):
             yield control, folder, head.http_port
         control.shut_down()
     finally:

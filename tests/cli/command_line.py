@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -71,6 +72,14 @@ class Demo:
                 return
         raise AssertionError(f"the demo ended without {words!r}:\n" + "".join(self.lines))
 
+    def watch_services(self, limit_s: float = 60.0) -> None:
+        """Wait until the first service has been started, which then is far from ready."""
+        deadline = time.monotonic() + limit_s
+        while not self.sessions:
+            assert time.monotonic() < deadline, "no service was started"
+            time.sleep(0.01)
+            self.note()
+
     def note(self) -> None:
         """Remember what the run file names at this moment."""
         run = Run.read(self.services)
@@ -78,9 +87,13 @@ class Demo:
             self.marks.add(f"{MARKER}={run.run_id}".encode())
             self.sessions |= {service.session for service in run.services.values()}
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """Kill it as `kill -9` does."""
-        self._process.send_signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self._process.communicate()
         self.note()
 

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from command_line import Command
+from command_line import Command, Told
 from small_project import read_rows
+from tidewheel.cli.main import main
 from tidewheel.operations.ports import LOOPBACK
 
 COMMANDS = [
@@ -30,6 +33,22 @@ COMMANDS = [
     "serve down",
     "serve status",
 ]
+
+
+@pytest.fixture
+def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Call the command in this process."""
+
+    def call(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["tidewheel", *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        caught = capsys.readouterr()
+        return Told(code, caught.out, caught.err)
+
+    return call
 
 
 def listing(folder: Path) -> set[Path]:
@@ -256,6 +275,9 @@ class TestDoctor:
         assert "fail" in told.out
 
 
+LATER_STAGES = ["train", "deploy", "monitor", "retrain"]
+"""Stages that build on what the first turn made."""
+
 SOURCES = {
     "missing": "read_rows().drop('load')",
     "wrong_type": "read_rows().with_columns(load=pl.col('load').cast(pl.String))",
@@ -333,7 +355,9 @@ class TestBadProjects:
         assert re.search(words, told.err), told.err
         assert listing(project) == before
 
-    @pytest.mark.parametrize("command", ["status", "evidence", "serve up"])
+    @pytest.mark.parametrize(
+        "command", ["status", "evidence", "serve up", *(f"run --stage {stage}" for stage in LATER_STAGES)]
+    )
     def test_a_project_without_a_ledger(self, tidewheel: Command, project: Path, command: str) -> None:
         before = listing(project)
         told = tidewheel(*command.split(), "-p", project)
@@ -395,6 +419,46 @@ def test_the_base_install_says_what_to_install(tidewheel: Command, monkeypatch: 
     told = tidewheel("drift", "a", "b")
     assert told.code == 2
     assert "needs typer; install `tidewheel[cli]`" in told.err
+
+
+OTHER_EXTRAS = {
+    "pandera",
+    "sqlalchemy",
+    "sklearn",
+    "xgboost",
+    "mlflow",
+    "ray",
+    "prefect",
+    "jinja2",
+    "plotly",
+    "msgspec",
+}
+
+
+@pytest.mark.parametrize("command", ["drift x.csv x.csv", "doctor .", "--help"])
+def test_the_extra_cli_is_enough_for(command: str, tmp_path: Path) -> None:
+    """What the other extras bring is out of reach here, and the command runs all the same."""
+    (tmp_path / "x.csv").write_text("x\n" + "\n".join(map(str, range(100))), encoding="utf-8")
+    code = (
+        "import sys, importlib.abc\n"
+        "class Nothing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        banned = {OTHER_EXTRAS}\n"
+        "        if name.split('.')[0] in banned:\n"
+        "            raise ModuleNotFoundError(f'{name} is out of reach', name=name)\n"
+        "sys.meta_path.insert(0, Nothing())\n"
+        "from tidewheel.cli.main import main\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in ((0, 1) if command.startswith("doctor") else (0,)), done.stderr
 
 
 def test_the_small_project_is_what_the_cases_say() -> None:

@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 from command_line import Demo, Told, shell
 from tidewheel.ledger.store import Ledger
 
+pytestmark = pytest.mark.timeout(900)
+
 
 class Finished:
     """A demo that was killed in the shadow of its first rollout, and the one that was started after it."""
@@ -24,9 +26,13 @@ class Finished:
         finally:
             killed.kill()
         again = Demo(folder, "--quick", "--keep-serving")
-        again.watch("data")
-        self.runs = [killed, again]
-        self.told: Told = again.finish()
+        try:
+            again.watch("data")
+            self.runs = [killed, again]
+            self.told: Told = again.finish()
+        except BaseException:
+            again.kill()
+            raise
         assert self.told.code == 0, self.told.err
         self.summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
@@ -43,7 +49,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         shell("serve", "down", "-p", folder)
 
 
-@pytest.mark.timeout(900)
 def test_the_summary_counts_what_happened(demo: Finished) -> None:
     summary = demo.summary
     assert [row["month"] for row in summary["months"]] == [4, 5, 6, 7, 8]

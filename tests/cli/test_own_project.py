@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from command_line import shell
 from small_project import PROJECT
 from tidewheel.operations.runfile import Run, find_processes
+from tidewheel.operations.workplace import Workplace
 
 ROW = {"load": 0.3, "size": 4.0, "shop": "north"}
 
@@ -74,6 +78,41 @@ def test_serve_status_says_what_answers(project: Path, url: str) -> None:
     told = shell("serve", "status", "-p", project)
     assert told.code == 0
     assert json.loads(told.out)["candidate"] is None
+
+
+def test_a_running_server_follows_the_plan_in_the_ledger(project: Path, url: str) -> None:
+    with Workplace.open(project).ledger() as ledger:
+        trees, plan = ledger.model_version("trees"), ledger.plan("orders")
+        assert plan is not None
+        other = replace(
+            plan,
+            champion=trees.model_id,
+            packages={trees.model_id: trees.package},
+            digests={trees.model_id: trees.files_sha256},
+        )
+        ledger.swap_plan(other, expected_generation=plan.generation)
+        wait_for_champion(url, trees.model_id)
+        ledger.swap_plan(plan, expected_generation=plan.generation + 1)
+        wait_for_champion(url, plan.champion)
+
+
+def wait_for_champion(url: str, model_id: str) -> None:
+    deadline, pause = time.monotonic() + 60, threading.Event()
+    while ask(url, {"inputs": [ROW]})[1]["model_version"] != model_id:
+        assert time.monotonic() < deadline, "the server did not follow"
+        pause.wait(0.2)
+
+
+def test_a_second_server_is_refused(project: Path, url: str) -> None:
+    told = shell("serve", "up", "-p", project)
+    assert told.code == 2
+    assert f"runs already at {url}" in told.err
+
+
+def test_nothing_waits_for_its_rollout(project: Path) -> None:
+    told = shell("run", "-p", project, "--stage", "deploy")
+    assert told.code == 2
+    assert "no retrained model waits for its rollout" in told.err
 
 
 def test_status_and_evidence(project: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.config import ValidationDepth, config_context
 
-from tidewheel.data.contract import RuleResult, check_contract, contract_sha256
+from tidewheel.data.contract import RuleResult, check_contract, contract_sha256, find_violations
 from tidewheel.errors import InputError, InputTypeError
 from tidewheel.project.settings import Column, Contract
 
@@ -211,3 +211,11 @@ def test_the_hash_sees_every_rule_and_no_order() -> None:
     ]
     hashes = {contract_sha256(Contract(columns=change, quarantine_share_max=0.9)) for change in changes}
     assert len(hashes | {contract_sha256(CONTRACT)}) == len(changes) + 1
+
+
+def test_violations_are_counted_however_many_they_are() -> None:
+    contract = Contract(columns={"miles": Column(type="int", minimum=50)})
+    n_rows, rules = find_violations(pl.DataFrame({"miles": [17, 18, 200]}), contract, place="test")
+    assert n_rows == 2
+    assert [(rule.column, rule.rule, rule.n_failed) for rule in rules] == [("miles", "at least 50", 2)]
+    assert find_violations(pl.DataFrame({"miles": [60]}), contract, place="test") == (0, ())

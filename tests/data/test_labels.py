@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from tidewheel.data.labels import coverage, is_mature, labels_due
+from tidewheel.data.labels import labels_due
 from tidewheel.errors import InputError
 from tidewheel.project.settings import Labels
 
@@ -34,7 +34,6 @@ FLIGHTS = pl.DataFrame(
 )
 def test_a_label_is_due_when_its_time_has_come(now: datetime, due: list[str]) -> None:
     assert labels_due(FLIGHTS, LABELS, now)["id"].to_list() == due
-    assert coverage(FLIGHTS, LABELS, now) == len(due) / 4
 
 
 def test_a_label_whose_time_is_unknown_is_not_due() -> None:
@@ -42,18 +41,6 @@ def test_a_label_whose_time_is_unknown_is_not_due() -> None:
     assert labels_due(frame, LABELS, NOON).is_empty()
 
 
-@pytest.mark.parametrize(
-    ("age", "coverage_min", "mature"),
-    [(23 * HOUR, 0.5, False), (24 * HOUR, 0.5, True), (24 * HOUR, 0.75, True), (24 * HOUR, 0.76, False)],
-    ids=["too young", "old enough", "covered at the border", "too little covered"],
-)
-def test_a_window_matures_by_age_and_by_coverage(age: timedelta, coverage_min: float, mature: bool) -> None:
-    labels = LABELS.model_copy(update={"coverage_min": coverage_min})
-    assert is_mature(FLIGHTS, labels, "at", NOON - HOUR + age) is mature
-
-
-def test_no_rows_and_no_zone_are_refused() -> None:
-    with pytest.raises(InputError, match="the coverage of labels needs at least one row; got none"):
-        coverage(FLIGHTS.clear(), LABELS, NOON)
+def test_a_moment_without_a_zone_is_refused() -> None:
     with pytest.raises(InputError, match="`now_utc` must carry a time zone; got 2013-04-01T12:00:00"):
         labels_due(FLIGHTS, LABELS, NOON.replace(tzinfo=None))

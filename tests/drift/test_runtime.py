@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tidewheel import _native, drift
@@ -44,7 +45,6 @@ def test_results_do_not_depend_on_threads(samples):
 
 
 def test_results_do_not_depend_on_chunks(samples):
-    pa = pytest.importorskip("pyarrow")
     reference, current = samples
     cuts = [0, 1, 1, 300_007, 599_999, 600_000]
     chunks = pa.chunked_array([current[a:b] for a, b in pairwise(cuts)])
@@ -62,6 +62,7 @@ def test_order_of_rows_does_not_matter(samples):
 
 TIER = """
 import numpy as np
+import pyarrow as pa
 from tidewheel import drift
 rng = np.random.default_rng(3)
 a, b = np.exp(rng.normal(size=50_001)), np.exp(rng.normal(0.01, 1, 40_000))

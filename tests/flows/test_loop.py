@@ -1,6 +1,8 @@
 """The loop turns on the small project, in batch: a first model, a quiet month, a month of other buyers, a retraining."""
 
-from datetime import UTC, datetime
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +23,12 @@ from tidewheel.serving.prediction_log import read_log
 
 FIRST_UTC = datetime(2021, 4, 1, tzinfo=UTC)
 MAY_UTC = datetime(2021, 5, 1, tzinfo=UTC)
+HARD_GATE = """
+[[gates.{stage}.criteria]]
+metric = "roc_auc"
+comparison = ">="
+threshold = {threshold}
+"""
 JUNE_UTC = datetime(2021, 6, 1, tzinfo=UTC)
 
 
@@ -36,8 +44,22 @@ class Year:
         for month_utc, later_utc in [(FIRST_UTC, MAY_UTC), (MAY_UTC, JUNE_UTC)]:
             serve_rest(self.workplace, month_of(month_utc, time_zone="UTC"), FIRST_UTC)
             matured_utc = later_utc.replace(day=1 + int(maturity) + 1)
+            if later_utc == JUNE_UTC:
+                self.die_in_training(matured_utc)
             self.turns.append(lifecycle(self.project, matured_utc, "batch"))
         self.ended_utc = matured_utc
+
+    def die_in_training(self, now_utc: datetime) -> None:
+        """Have a turn die while it trains, as `kill -9` would make it."""
+
+        def die(*given: object, **named: object) -> None:
+            raise RuntimeError("killed while training")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tidewheel.flows.retraining.train", die)
+            with pytest.raises(RuntimeError, match="killed while training"):
+                lifecycle(self.project, now_utc, "batch")
+        self.after_death = self.decisions()
 
     def findings(self) -> list[Finding]:
         with self.workplace.ledger() as ledger:
@@ -50,7 +72,7 @@ class Year:
 
     def reigns(self) -> list[Reign]:
         with self.workplace.ledger() as ledger:
-            return reigns(ledger, self.workplace.settings.data.name)
+            return reigns(ledger)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +156,7 @@ def test_without_a_running_server_a_rollout_over_http_says_how_to_start_one(year
 
 def test_a_refused_model_is_recorded_and_never_deployed(small_project: Path) -> None:
     file = small_project / "tidewheel.toml"
-    hard = '\n[[gates.model.criteria]]\nmetric = "roc_auc"\ncomparison = ">="\nthreshold = 0.99\n'
+    hard = HARD_GATE.format(stage="model", threshold=0.99)
     file.write_text(file.read_text(encoding="utf-8") + hard, encoding="utf-8")
     project = str(small_project)
     turn = lifecycle(project, FIRST_UTC, "batch")
@@ -180,3 +202,97 @@ def test_a_project_without_file_is_named(tmp_path: Path) -> None:
 
 def test_reigns_follow_each_other(year: Year) -> None:
     assert all(earlier.from_utc < later.from_utc for earlier, later in pairwise(year.reigns()))
+
+
+def test_a_turn_that_died_while_training_has_settled_nothing(year: Year) -> None:
+    assert "retrain" not in {one.action for one in year.after_death}
+    assert [one.action for one in year.decisions()].count("retrain") == 1
+
+
+@pytest.fixture
+def copy(year: Year, tmp_path: Path) -> Path:
+    """Copy the project with its past, to do with it as one likes."""
+    shutil.copytree(year.project, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def change(project: Path, old: str, new: str) -> None:
+    file = project / "tidewheel.toml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_evidence_for_other_criteria_deploys_nothing(year: Year, copy: Path) -> None:
+    change(copy, "[rollout]", HARD_GATE.format(stage="model", threshold=0.1) + "\n[rollout]")
+    with pytest.raises(InputError, match="gate model passed, and the criteria of gate model changed"):
+        deploy(str(copy), year.reigns()[0].model_id, "batch", year.ended_utc)
+
+
+def test_a_candidate_that_a_killed_rollout_left_in_the_plan_is_not_returned_to(
+    year: Year, copy: Path
+) -> None:
+    simple = year.reigns()[0].model_id
+    with Workplace.open(copy).ledger() as ledger:
+        plan = ledger.plan("orders")
+        assert plan is not None
+        left = replace(plan, candidate="f" * 64, share_canary=0.3, salt="left")
+        ledger.swap_plan(left, expected_generation=plan.generation)
+    facts = deploy(str(copy), simple, "batch", datetime(2021, 6, 5, tzinfo=UTC))
+    assert facts is not None
+    with Workplace.open(copy).ledger() as ledger:
+        after = ledger.plan("orders")
+        ledger.verify()
+    assert after is not None
+    assert (after.candidate, after.share_canary, after.salt) == (None, 0.0, "")
+
+
+def test_on_the_wall_clock_a_rollout_replays_the_last_days_and_holds_from_now_on(
+    year: Year, copy: Path
+) -> None:
+    before_utc = datetime.now(UTC)
+    facts = deploy(str(copy), year.reigns()[0].model_id, "batch")
+    assert facts is not None
+    assert facts.began_utc.date() == date(2021, 6, 9)
+    assert facts.pairs > 1000
+    with Workplace.open(copy).ledger() as ledger:
+        assert ledger.decisions()[-1].at_utc >= before_utc
+
+
+def test_a_rollout_over_days_that_the_model_learned_from_is_refused(year: Year, copy: Path) -> None:
+    project = str(copy)
+    version = data(project, datetime(2021, 7, 1, tzinfo=UTC))
+    (offer,) = train(project, version, ["simple"], datetime(2021, 7, 1, tzinfo=UTC), retraining=True)
+    assert offer.passed, offer
+    change(copy, "holdout_days = 25", "holdout_days = 5")
+    with pytest.raises(InputError, match=r"has learned from rows up to 2021-06-2.*holdout_days must cover"):
+        deploy(project, offer.model_id, "batch")
+
+
+def test_a_baseline_gate_that_fails_stops_training(small_project: Path) -> None:
+    change(small_project, "[rollout]", HARD_GATE.format(stage="baseline", threshold=0.99) + "\n[rollout]")
+    turn = lifecycle(str(small_project), FIRST_UTC, "batch")
+    assert turn.refused
+    assert turn.steps[1:] == ("train: simple fail at gate baseline", "train: trees fail at gate baseline")
+
+
+def test_a_data_gate_that_fails_stops_the_turn(small_project: Path) -> None:
+    gate = HARD_GATE.format(stage="data", threshold=1e9).replace("roc_auc", "rows")
+    change(small_project, "[rollout]", gate + "\n[rollout]")
+    turn = lifecycle(str(small_project), FIRST_UTC, "batch")
+    assert turn == Turn(("data: orders@0: gate data: fail",), refused=True)
+
+
+def test_a_feature_that_tells_the_label_stops_training(small_project: Path) -> None:
+    module = f"leaky_{abs(hash(str(small_project)))}"
+    code = "import polars as pl\nfrom small_project import read_rows as rows\n\n"
+    code += "def read_rows():\n    return rows().with_columns(size=pl.col('late').cast(pl.Float64))\n"
+    (small_project / f"{module}.py").write_text(code, encoding="utf-8")
+    change(small_project, "small_project:read_rows", f"{module}:read_rows")
+    turn = lifecycle(str(small_project), FIRST_UTC, "batch")
+    assert turn.refused
+    with Workplace.open(small_project).ledger() as ledger:
+        (refusal,) = ledger.decisions()
+        assert ledger.model_versions() == []
+    assert refusal.actor == "leakage check"
+    assert "feature size" in refusal.reason

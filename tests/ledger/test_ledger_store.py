@@ -399,3 +399,23 @@ def rewrite_verdict(path: Path) -> None:
     content = row.pop("content").replace('"pass"', '"fail"')
     digest = row_sha256(content=content, **row)
     force(path, f"UPDATE records SET content = '{content}', sha256 = '{digest}' WHERE sequence = 3")
+
+
+def test_a_decision_is_written_with_its_plan_or_not_at_all(ledger: Ledger) -> None:
+    ledger.swap_plan(PLAN, expected_generation=0, decision=DECISION)
+    assert ledger.decisions() == [DECISION]
+    with pytest.raises(ConflictError):
+        ledger.swap_plan(PLAN, expected_generation=0, decision=replace(DECISION, action="promote"))
+    assert ledger.decisions() == [DECISION]
+    assert ledger.verify() == 2
+
+
+def test_several_records_are_written_as_one_each_cause_once(ledger: Ledger) -> None:
+    other = replace(FINDING, finding_id="f2")
+    assert ledger.append_all([(FINDING, "f1"), (other, "f2")]) == [(1, True), (2, True)]
+    assert ledger.append_all([(other, "f2"), (DECISION, None)]) == [(2, False), (3, True)]
+    wrong = replace(FINDING, finding_id="f3", at_utc=AT.replace(tzinfo=None))
+    with pytest.raises(InputError):
+        ledger.append_all([(replace(FINDING, finding_id="f4"), "f4"), (wrong, "f3")])
+    assert [row.finding_id for row in ledger.findings()] == ["f1", "f2"]
+    assert ledger.verify() == 3

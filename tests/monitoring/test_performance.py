@@ -177,3 +177,10 @@ def test_label_shift_without_labels_is_not_measured() -> None:
     rows = pl.DataFrame({"label": [True, None], "day": [1, 2]})
     assert measure_label_shift(rows, rows.tail(1), unit="day") is None
     assert measure_label_shift(rows.head(0), rows, unit="day") is None
+
+
+def test_a_side_without_any_positive_row_is_not_taken_for_exact() -> None:
+    reference = pl.DataFrame({"label": [0, 1] * 500, "day": [index // 50 for index in range(1000)]})
+    window = pl.DataFrame({"label": [0] * 24, "day": list(range(24))})
+    assert measure_label_shift(window, reference, unit="day") is None
+    assert measure_label_shift(reference, window, unit="day") is None

@@ -80,3 +80,12 @@ def test_times_that_cannot_be_placed_are_refused(log: pl.DataFrame, message: str
 def test_a_moment_without_a_zone_is_refused() -> None:
     with pytest.raises(InputError, match="must carry a time zone"):
         month_of(datetime(2013, 4, 1))
+
+
+def test_a_month_is_one_window_where_clocks_go_back_over_its_first_midnight() -> None:
+    first = datetime(
+        2020, 11, 1, 4, 30, tzinfo=UTC
+    )  # half past midnight in Havana, an hour before it strikes again
+    log = pl.DataFrame({"at_utc": [first, first + timedelta(hours=1), first + timedelta(days=3)]})
+    ((window, rows),) = cut_months(log, time_zone="America/Havana")
+    assert (window.name, rows.height) == ("2020-11", 3)

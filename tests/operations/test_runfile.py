@@ -160,7 +160,7 @@ def test_reaping_takes_no_longer_than_needed(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "is not a run file"), (json.dumps({"format_version": 9}), "format_version 1; got 9")],
+    [("{", "is not a run file"), (json.dumps({"format_version": 9}), "format_version 2; got 9")],
     ids=["no JSON", "another format"],
 )
 def test_a_file_that_is_no_run_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -178,3 +178,19 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there_is_refused(run: Run) -> None:
     with pytest.raises(ServiceError, match=r"ghost could not be started: .*its log is .*ghost\.log"):
         run.start("ghost", ["/nonexistent/program"], environment())
+
+
+def test_a_folder_is_not_taken_from_whoever_is_at_work_in_it(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path)
+    owner = psutil.Popen(SLEEP)
+    try:
+        known = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+        known |= {"owner": owner.pid, "owner_created": owner.create_time()}
+        (tmp_path / "run.json").write_text(json.dumps(known), encoding="utf-8")
+        with pytest.raises(InputError, match=rf"process {owner.pid}.* is at work in"):
+            Run.begin(tmp_path)
+    finally:
+        owner.kill()
+        owner.wait()
+    assert Run.begin(tmp_path).run_id != run.run_id
+    reap(tmp_path)

@@ -83,7 +83,7 @@ harm = 0.01
 triggers = ["performance"]
 
 [environments.production]
-ray_address = "ray://cluster:10001"
+ledger_url = "postgresql://cluster/ledger"
 """
 
 

@@ -121,7 +121,7 @@ FOUND = {
         "[[gates.data.criteria]]",
         "[[gates.scope.criteria]]",
         "gates.scope.criteria.0: nothing is measured at stage 'scope'; "
-        "gates with criteria are data, baseline, model, package, shadow, canary, retrain",
+        "gates with criteria are data, baseline, model, package, shadow",
     ),
     "empty range": (
         "minimum = 0, maximum = 40",

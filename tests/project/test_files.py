@@ -56,10 +56,10 @@ REFUSED = {
         "Known are 'type', 'nullable', 'minimum', 'maximum', 'allowed', 'unique'",
     ),
     "in an environment": (
-        "ray_address",
-        "ray_adress",
-        "environments.production.ray_adress: unknown key 'ray_adress'; did you mean 'ray_address'? "
-        "Known are 'prefect_api_url', 'ray_address', 'mlflow_tracking_uri', 'ledger_url', 'data_uri'",
+        "ledger_url",
+        "ledger_ulr",
+        "environments.production.ledger_ulr: unknown key 'ledger_ulr'; did you mean 'ledger_url'? "
+        "Known are 'prefect_api_url', 'mlflow_tracking_uri', 'ledger_url', 'data_uri'",
     ),
     "stage of a gate": (
         "[[gates.data.criteria]]",
@@ -76,7 +76,7 @@ REFUSED = {
         "",
         "data.event_time: the key 'event_time' is required and missing",
     ),
-    "too large": ("alpha = 0.05", "alpha = 5", "rollout.alpha: must be less than 1; got 5"),
+    "too large": ("alpha = 0.05", "alpha = 5", "rollout.alpha: must be less than 0.5; got 5"),
     "not finite": (
         "threshold = 100",
         "threshold = nan",
@@ -177,8 +177,8 @@ NOT_TOML = {
     "no value": ("port = 0", "port =", 0, "invalid value, column 7"),
     "key twice": ("port = 0", "port = 0\nport = 1", 1, "cannot overwrite a value, column 9"),
     "text left open": (
-        'ray_address = "ray://cluster:10001"\n',
-        'ray_address = """ray',
+        'ledger_url = "postgresql://cluster/ledger"\n',
+        'ledger_url = """postgresql',
         0,
         "unterminated string, where the file ends",
     ),

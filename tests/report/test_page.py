@@ -12,6 +12,7 @@ from tidewheel.errors import InputError
 from tidewheel.ledger.records import Decision, Evidence, Finding
 from tidewheel.model.evaluation import Interval
 from tidewheel.project.criteria import Judgement, Measurement
+from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
 from tidewheel.report.scorecard import MonthRow, Scorecard
 from tidewheel.report.story import (
@@ -23,7 +24,7 @@ from tidewheel.report.story import (
     findings_of,
     summary,
 )
-from tidewheel.report.terminal import months_table, print_view
+from tidewheel.report.terminal import print_view
 
 MODEL, OTHER = "a" * 64, "b" * 64
 APRIL = datetime(2021, 4, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ def story() -> Story:
     judgement = Judgement("roc_auc", ">", 0.6, None, measured, "pass", "above <0.6>")
     rollout = RolloutFacts(
         candidate=OTHER, champion=MODEL, name="trees", channel="http", began_utc=APRIL, ended_utc=MAY,
-        verdict="promote", reason="no harm", pairs=1500, agreement=0.93, canary_requests=700,
+        verdict="promote", reason="no harm", pairs=1500, agreement=0.93, canary_requests=700, canary_verdict="promote",
         guards=(GuardRow("error_rate", 0.0, -0.01, 0.01, 0.05),), requests=RequestCounts(2000, 2000, 0, 2000),
     )  # fmt: skip
     return Story(

@@ -217,7 +217,7 @@ def test_a_plan_that_cannot_be_loaded_is_refused_by_every_replica(server: Server
 
 def test_a_rollout_splits_shadows_and_logs(server: Server) -> None:
     plan = server.try_candidate()
-    with server.control.keep_lease(plan.generation, every_s=1.0):
+    with server.control.keep_lease(plan.generation, lease_s=3.0):
         requests = server.requests(600, "rollout")
         result = replay(server.front.predict_url, requests, connections=8)
         log = server.logged("rollout")
@@ -266,7 +266,7 @@ def test_a_failing_candidate_falls_to_the_champion_and_is_counted(
 ) -> None:
     plan = server.try_candidate(load, share_shadow=0.0)
     name = f"fault{plan.generation}"
-    with server.control.keep_lease(plan.generation, every_s=1.0):
+    with server.control.keep_lease(plan.generation, lease_s=3.0):
         keys = [key for key in map(str, range(200)) if arm_for(plan, key) == "candidate"][:4]
         requests = [{"inputs": [ROW], "key": key, "request_id": f"{name}-{key}"} for key in keys]
         result = replay(server.front.predict_url, requests, connections=4)

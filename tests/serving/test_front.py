@@ -36,6 +36,7 @@ class Arms:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Arm, int]] = []
+        self.delay_s = 0.0
         self.tell: Callable[[Arm, Sequence[Row]], Coroutine[Any, Any, Sequence[float]]] = self.half
 
     async def half(self, arm: Arm, rows: Sequence[Row]) -> Sequence[float]:
@@ -43,6 +44,7 @@ class Arms:
 
     async def __call__(self, arm: Arm, plan: Plan, rows: Sequence[Row]) -> Sequence[float]:
         self.asked.append((arm, len(rows)))
+        await asyncio.sleep(self.delay_s)
         return await self.tell(arm, rows)
 
 
@@ -405,3 +407,20 @@ def test_callers_are_answered_while_the_log_is_full(
     monkeypatch.setattr(PredictionLog, "append", full)
     assert asyncio.run(place.ask())["rung"] == "champion"
     assert place.front.status()["counts"]["not logged"] == 1
+
+
+def test_a_caller_that_gives_up_leaves_a_row(models: Models, open_place: Any) -> None:
+    async def run() -> Place:
+        place, plan = await canary(models, open_place, options={"candidate_timeout_ms": 60_000.0})
+        place.arms.delay_s = 30.0
+        asked = asyncio.create_task(place.ask(key_of(plan, "candidate"), request_id="gone"))
+        await asyncio.sleep(0.05)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        return place
+
+    (row,) = asyncio.run(run()).logged()
+    assert (row["request_id"], row["arm"], row["score"], row["rung"]) == ("gone", "candidate", None, None)
+    assert row["error"].startswith("cancelled: the caller left after")
+    assert row["latency_ms"] >= 40

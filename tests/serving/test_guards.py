@@ -270,6 +270,13 @@ def test_quality_leaves_out_units_that_still_come_in() -> None:
     decision = decide_quality(pairs, QUALITY, 0.05, closed_until_utc=now)
     assert decision.bounds[0].n_candidate == 15
     assert decision == decide_quality(pairs.filter(pl.col("at_utc") < now), QUALITY, 0.05)
+    last = pairs.filter(pl.col("at_utc") < now)["unit"].max()
+    came_later = pairs.filter(pl.col("unit") == last).head(1)
+    came_later = came_later.with_columns(
+        at_utc=pl.lit(now, pairs.schema["at_utc"]), label=pl.lit(None, pairs.schema["label"])
+    )
+    open_unit = decide_quality(pl.concat([pairs, came_later]), QUALITY, 0.05, closed_until_utc=now)
+    assert open_unit.bounds[0].n_candidate == 14
 
 
 def test_quality_waits_when_the_candidate_owes_scores() -> None:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from tidewheel.cli.names import StageName
+
 app = typer.Typer(
     name="tidewheel",
     help="Run the whole life of a tabular machine-learning model: data, model, rollout, monitoring, retraining.",
@@ -24,6 +26,10 @@ app.add_typer(serve_app, name="serve")
 
 Project = Annotated[
     Path, typer.Option("--project", "-p", help="Folder of the project's tidewheel.toml, or the file itself.")
+]
+
+EnvironmentName = Annotated[
+    str, typer.Option("--environment", "-e", help="A name under [environments] of the project file.")
 ]
 
 
@@ -62,7 +68,7 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of training and of the bootstrap.")] = 0,
 ) -> None:
-    """Tell the whole story on the New York flights of 2013: about five minutes, real parts only.
+    """Tell the whole story on the New York flights of 2013: three minutes on two cores, real parts only.
 
     Trains on January to March, rolls a better model out over HTTP in April (shadow, then canary), refuses an overfit
     one, then serves, watches and retrains month by month. Ends with a table, OUT/report.html and OUT/summary.json.
@@ -94,25 +100,31 @@ def doctor(
 def run(
     project: Project = Path("."),
     stage: Annotated[
-        Literal["all", "data", "train", "monitor", "retrain"],
+        StageName,
         typer.Option("--stage", help="One stage, or a whole turn."),
     ] = "all",
+    environment: EnvironmentName = "local",
 ) -> None:
-    """Run one turn of the loop, or one stage of it, for your own project."""
+    """Run one turn of the loop, or one stage of it, for your own project; exit 1 when a gate or a rollout says no.
+
+    The first turn makes a data version, trains, and deploys the first model that its gates let through. A later one
+    looks at the log, and retrains and rolls out where its findings ask for it, on the source's last days.
+    """
     from tidewheel.cli.projects import run_project  # brings Prefect
 
-    raise typer.Exit(run_project(project, stage))
+    raise typer.Exit(run_project(project, stage, environment))
 
 
 @app.command()
 def status(
     project: Project = Path("."),
+    environment: EnvironmentName = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Say which model answers now, on which evidence, and what was decided and found last."""
     from tidewheel.cli.projects import show_status  # brings polars and SQLAlchemy
 
-    raise typer.Exit(show_status(project, as_json=as_json))
+    raise typer.Exit(show_status(project, environment, as_json=as_json))
 
 
 @app.command()
@@ -121,12 +133,13 @@ def evidence(
         str | None, typer.Argument(help="Model id or its beginning, or a name; the champion if left out.")
     ] = None,
     project: Project = Path("."),
+    environment: EnvironmentName = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Print every gate that a model met: verdict, values, data version, and whether it still stands."""
+    """Print every gate that a model met: verdict, values, data version, and whether it stands; exit 1 if one does not."""
     from tidewheel.cli.projects import show_evidence  # brings polars and SQLAlchemy
 
-    raise typer.Exit(show_evidence(project, model, as_json=as_json))
+    raise typer.Exit(show_evidence(project, model, environment, as_json=as_json))
 
 
 @app.command("drift")

@@ -19,11 +19,12 @@ from tidewheel.cli.progress import drawn
 from tidewheel.cli.projects import prefect_environment
 from tidewheel.errors import InputError
 from tidewheel.operations.progress import announce
-from tidewheel.operations.runfile import Run, reap
+from tidewheel.operations.runfile import Run, check_owner, reap
 from tidewheel.operations.services import start_prefect, start_ray, wait_prefect, wait_ray
+from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
 from tidewheel.report.story import Story, summary
-from tidewheel.report.terminal import months_table, print_view
+from tidewheel.report.terminal import print_view
 
 MARKER = ".tidewheel-demo"
 """File that says that a folder is a demo's own, and may be emptied by the next one."""
@@ -66,7 +67,7 @@ def take_folder(out: Path) -> Path:
     """Make the demo's folder, or take over that of an earlier demo: end what it left running and empty it.
 
     Raises:
-        InputError: it cannot be written, or is not a demo's.
+        InputError: it cannot be written, is not a demo's, or a demo is at work in it.
     """
     folder = out.resolve()
     try:
@@ -77,6 +78,7 @@ def take_folder(out: Path) -> Path:
         (folder / MARKER).write_text(
             "made by `tidewheel demo`, which may empty this folder\n", encoding="utf-8"
         )
+        check_owner(folder / "state" / "services")
         for ended in reap(folder / "state" / "services"):
             announce("clean up", ended)
         for path in folder.iterdir():
@@ -100,9 +102,12 @@ def write_project(folder: Path, *, quick: bool, seed: int) -> None:
 
 @contextmanager
 def services(folder: Path, *, keep: bool) -> Iterator[None]:
-    """Start a Ray head and a Prefect server of the demo's own, side by side; end both when the block ends."""
+    """Start a Ray head and a Prefect server of the demo's own, side by side; end both when the block ends.
+
+    With `keep` they stay if it ended well.
+    """
     home = folder / "state" / "services"
-    run = Run.begin(home)
+    run, is_kept = Run.begin(home), False
     try:
         announce("start", "Prefect server and Ray head")
         start_ray(run)
@@ -111,8 +116,9 @@ def services(folder: Path, *, keep: bool) -> Iterator[None]:
         wait_prefect(run)
         wait_ray(run)
         yield
+        is_kept = keep
     finally:
-        if not keep:
+        if not is_kept:
             announce("stop", "everything that was started")
             reap(home)
 
@@ -120,8 +126,11 @@ def services(folder: Path, *, keep: bool) -> Iterator[None]:
 def write_results(folder: Path, story: Story) -> None:
     """Write `summary.json` and `report.html`."""
     text = json.dumps(summary(story), indent=2, allow_nan=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
     write_page(story, folder / "report.html")
+    try:
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {folder / 'summary.json'}: {error.strerror}") from error
 
 
 def print_results(folder: Path, story: Story, *, keep_serving: bool) -> None:

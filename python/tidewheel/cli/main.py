@@ -4,13 +4,14 @@ Exit codes: 0 it went well; 1 the answer is no (drift found, a gate refused, a c
 written; 3 a service failed or a record does not match; 130 interrupted.
 """
 
+import signal
 import sys
+from types import FrameType
 
 from tidewheel.errors import InputError, MissingExtraError, PortInUseError, TidewheelError
 
 WRONG_USE = 2
 FAILED = 3
-INTERRUPTED = 130
 
 
 def main() -> int:
@@ -24,6 +25,8 @@ def main() -> int:
         print(f"tidewheel: the command needs {error.name}; install `tidewheel[cli]` for drift and doctor, or "
               "`tidewheel[lifecycle]` for everything", file=sys.stderr)  # fmt: skip
         return WRONG_USE
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
     try:
         return run_command(sys.argv[1:])
     except (InputError, PortInUseError, MissingExtraError) as error:
@@ -32,9 +35,11 @@ def main() -> int:
     except TidewheelError as error:
         print(f"tidewheel: {error}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("tidewheel: interrupted; everything it started has been stopped", file=sys.stderr)
-        return INTERRUPTED
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does when asked to by a signal: what was started is stopped on the way out."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -35,7 +36,11 @@ class _Listener(logging.Handler):
             return
         words = " ".join(
             part
-            for part in (f"[bold]{step.name}[/]", step.detail, f"[dim]{step.at}[/]" if step.at else "")
+            for part in (
+                f"[bold]{step.name}[/]",
+                escape(step.detail),
+                f"[dim]{step.at}[/]" if step.at else "",
+            )
             if part
         )
         if self._console.is_terminal:

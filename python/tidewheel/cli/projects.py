@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
+from rich.markup import escape
+
+from tidewheel.cli.names import StageName
 from tidewheel.cli.progress import drawn
 from tidewheel.data.contract import check_contract
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.errors import InputError, ServiceError
-from tidewheel.ledger.history import champion_of
+from tidewheel.ledger.history import champion_of, latest_version
 from tidewheel.ledger.records import ModelVersion
+from tidewheel.ledger.standing import REPLACED
 from tidewheel.ledger.store import Ledger
 from tidewheel.operations.ports import check_port
 from tidewheel.operations.progress import announce
@@ -25,60 +28,40 @@ from tidewheel.project.gates import criteria_in_force
 from tidewheel.project.scope import check_scope
 from tidewheel.report.terminal import evidence_table, print_view, records_table
 
-StageName = Literal["all", "data", "train", "monitor", "retrain"]
-
 ROWS_SHOWN = 10
 """Decisions and findings shown by `status`: the newest ones."""
 
 
-def run_project(project: Path, stage: StageName) -> int:
-    """Run one turn of the loop, or one stage; exit code 1 when a gate said no."""
-    workplace = Workplace.open(project)
+def run_project(project: Path, stage: StageName, environment: str) -> int:
+    """Run one turn of the loop, or one stage; exit code 1 when a gate or a rollout said no."""
+    workplace = Workplace.open(project, environment)
     for question in check_scope(workplace.settings):
-        print_view(f"[yellow]open[/] {question}")
-    if stage in ("all", "data"):
-        check_source(workplace)
+        print_view(f"[yellow]open[/] {escape(question)}")
+    check_before(workplace, stage)
     with drawn(), prefect_for(workplace):
-        # Prefect reads its address when it is imported.
-        from tidewheel.flows import data, lifecycle, monitor, retrain, train
+        from tidewheel.cli.stages import run_stage  # Prefect reads its address when it is imported
 
-        folder = str(workplace.folder)
-        match stage:
-            case "data":
-                lines, refused = [f"data: version {data(folder)}"], False
-            case "train":
-                offers = train(folder)
-                lines = [
-                    f"{offer.name}: {offer.verdict} at gate {offer.gate} ({offer.reason})" for offer in offers
-                ]
-                refused = not all(offer.passed for offer in offers)
-            case "monitor":
-                lines = [
-                    f"{finding.kind}: {finding.verdict}, {finding.reason}" for finding in monitor(folder)
-                ]
-                refused = False
-            case "retrain":
-                offer = retrain(folder)
-                lines = [
-                    "nothing to do"
-                    if offer is None
-                    else f"{offer.name}: {offer.verdict} at gate {offer.gate}"
-                ]
-                refused = offer is not None and not offer.passed
-            case "all":
-                turn = lifecycle(folder)
-                lines, refused = list(turn.steps), turn.refused
+        lines, refused = run_stage(workplace, stage, environment)
     for line in lines or ["nothing new"]:
-        print_view(line)
+        print_view(escape(line))
     return 1 if refused else 0
 
 
-def check_source(workplace: Workplace) -> None:
-    """Hold the source against its contract before anything is started or written.
+def check_before(workplace: Workplace, stage: StageName) -> None:
+    """Look for what would stop a stage before anything is started or written.
 
     Raises:
-        InputError: the source cannot be read, or breaks its contract beyond what may be quarantined.
+        InputError: the source cannot be read or breaks its contract beyond what may be quarantined; or a stage that builds
+            on earlier ones finds no ledger.
     """
+    if stage not in ("all", "data"):
+        with opened(workplace) as ledger:
+            latest_version(ledger, workplace.settings.data.name)
+    check_source(workplace)
+
+
+def check_source(workplace: Workplace) -> None:
+    """Hold the source against its contract."""
     settings = workplace.settings
     check_contract(source_rows(settings), settings.contract, place=f"`{settings.data.source}`")
 
@@ -116,9 +99,9 @@ def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
     }
 
 
-def show_status(project: Path, *, as_json: bool) -> int:
+def show_status(project: Path, environment: str, *, as_json: bool) -> int:
     """Print who answers, and what was decided and found last."""
-    workplace = Workplace.open(project)
+    workplace = Workplace.open(project, environment)
     with opened(workplace) as ledger:
         champion = champion_of(ledger, workplace.settings.scope.name)
         names = {model.model_id: model.name for model in ledger.model_versions()}
@@ -141,7 +124,7 @@ def show_status(project: Path, *, as_json: bool) -> int:
         print_view(f"[bold]{champion.name}[/] ({champion.model_id[:12]}) answers, trained on "
                    f"{champion.data_name}@{champion.data_version}; plan {plan.generation if plan else 0}.")  # fmt: skip
     print_view(records_table("Decisions", [
-        (f"{row.at_utc:%Y-%m-%d %H:%M}", row.action, names.get(row.subject, row.subject[:12]), row.actor, row.reason)
+        (f"{row.at_utc:%Y-%m-%d %H:%M}", row.action, names.get(row.subject, ""), row.actor, row.reason)
         for row in decisions], ("at", "decision", "about", "by", "reason")))  # fmt: skip
     print_view(records_table("Findings", [
         (f"{row.starts_utc:%Y-%m}", row.kind, row.verdict, row.reason) for row in findings],
@@ -150,9 +133,9 @@ def show_status(project: Path, *, as_json: bool) -> int:
     return 0
 
 
-def show_evidence(project: Path, model: str | None, *, as_json: bool) -> int:
-    """Print every gate a model met; exit code 1 if some evidence no longer stands."""
-    workplace = Workplace.open(project)
+def show_evidence(project: Path, model: str | None, environment: str, *, as_json: bool) -> int:
+    """Print every gate a model met; exit code 1 if evidence that was not judged again since does not stand."""
+    workplace = Workplace.open(project, environment)
     with opened(workplace) as ledger:
         version = find_model(workplace, ledger, model)
         standing = ledger.standing(
@@ -169,7 +152,7 @@ def show_evidence(project: Path, model: str | None, *, as_json: bool) -> int:
             f"{version.name} ({version.model_id[:12]}), made from {version.data_name}@{version.data_version}"
         )
         print_view(evidence_table(standing, title))
-    return 0
+    return 0 if all(row.stands or row.why == REPLACED for row in standing) else 1
 
 
 def find_model(workplace: Workplace, ledger: Ledger, model: str | None) -> ModelVersion:
@@ -201,6 +184,12 @@ def start_serving(project: Path, port: int | None) -> int:
     wanted = port or workplace.settings.serving.port
     if wanted:
         check_port(workplace.settings.serving.host, wanted)
+    running = Run.read(workplace.services)
+    address = ray_address(running) if running is not None else None
+    if address is not None:
+        raise InputError(
+            f"a server of {workplace.folder} runs already at {address.url}; `tidewheel serve down` first"
+        )
     with opened(workplace) as ledger:
         champion = find_model(workplace, ledger, None)
     from tidewheel.flows.server import deploy_front  # brings Ray
@@ -221,9 +210,9 @@ def start_serving(project: Path, port: int | None) -> int:
 
 
 def stop_serving(project: Path) -> int:
-    """End everything that this project started."""
+    """End everything that this project started: the server, and what a killed `tidewheel run` left."""
     workplace = Workplace.open(project)
-    ended = reap(workplace.services)
+    ended = [*reap(workplace.services), *reap(workplace.state / "prefect")]
     print_view(f"{len(ended)} processes ended." if ended else "Nothing was running.")
     return 0
 

@@ -117,6 +117,21 @@ def check_contract(frame: pl.DataFrame, contract: Contract, *, place: str) -> Co
     return report
 
 
+def find_violations(
+    frame: pl.DataFrame, contract: Contract, *, place: str
+) -> tuple[int, tuple[RuleResult, ...]]:
+    """Count the rows that break the contract, and by which rules; however many they are.
+
+    Raises:
+        InputError, InputTypeError: a column is missing or of the wrong type.
+    """
+    rows = typed_rows(frame, contract, place=place)
+    rules = {name: _rules(name, column) for name, column in contract.columns.items()}
+    failures = _failures(rows.select(rows[name] for name in contract.columns), rules)
+    broken = tuple(result for result in _results(rules, failures) if result.n_failed)
+    return failures["row"].n_unique(), broken
+
+
 def typed_rows(frame: pl.DataFrame, contract: Contract, *, place: str) -> pl.DataFrame:
     """Give the rows with the contract's columns in the types that are stored; other columns stay as they are.
 

@@ -5,15 +5,13 @@ and values are right (`data.contract`), versions that Tidewheel wrote itself (`d
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
 
-from tidewheel.data.contract import typed_rows
 from tidewheel.errors import InputError, InputTypeError
 from tidewheel.project.files import load_reference
-from tidewheel.project.settings import Contract, Data, Settings
+from tidewheel.project.settings import Data
 
 DELTA_LOG = "_delta_log"
 """The folder that makes a folder a Delta table."""
@@ -39,21 +37,6 @@ def read_source(data: Data) -> pl.DataFrame:
     if not isinstance(frame, pl.DataFrame):
         raise InputTypeError(f"`{data.source}` must return a polars DataFrame; got {type(frame).__name__}")
     return _with_rows(frame, f"`{data.source}`")
-
-
-def source_rows(settings: Settings) -> pl.DataFrame:
-    """Give the rows of the project's source in the contract's types; a process reads a source once.
-
-    Raises:
-        UnknownNameError, InputTypeError, InputError: see `read_source`; or a column is missing or of the wrong type.
-    """
-    return _source_rows(settings.data, settings.contract.model_dump_json())
-
-
-@lru_cache(maxsize=1)
-def _source_rows(data: Data, contract: str) -> pl.DataFrame:
-    """Keep the rows of the last source asked for: a rehearsal looks at the same rows at many event times."""
-    return typed_rows(read_source(data), Contract.model_validate_json(contract), place=f"`{data.source}`")
 
 
 def read_table(path: Path | str) -> pl.DataFrame:

@@ -8,13 +8,16 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.data.contract import ContractReport, check_contract, contract_sha256
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.data.versions import read_version, write_version
 from tidewheel.flows.judging import Judged, exact, judge
+from tidewheel.ledger.history import data_version_of
 from tidewheel.ledger.records import DataVersion
 from tidewheel.ledger.store import Ledger
 from tidewheel.operations.progress import announce
 from tidewheel.operations.workplace import Workplace
+from tidewheel.project.criteria import criteria_sha256
+from tidewheel.project.gates import criteria_of
 from tidewheel.project.settings import Settings
 
 
@@ -63,6 +66,23 @@ def known_by(frame: pl.DataFrame, settings: Settings, now_utc: datetime) -> pl.D
         pl.when(known).then(pl.col(labels.column)).alias(labels.column),
         pl.when(known).then(pl.col(labels.known_at)).alias(labels.known_at),
     )
+
+
+def data_verdict(workplace: Workplace, ledger: Ledger, version: DataVersion) -> str:
+    """Say what the gate `data` said of a version, by the criteria in force: a verdict, or "never judged"."""
+    digest = criteria_sha256(criteria_of(workplace.settings, "data"))
+    subject = f"{version.name}@{version.delta_version}"
+    found = [row for row in ledger.evidence(subject=subject, stage="data") if row.criteria_sha256 == digest]
+    return found[-1].verdict if found else "never judged by the criteria in force"
+
+
+def refusal_of(project: str, delta_version: int, environment: str) -> str | None:
+    """Say why a data version may not be trained on; None if it may."""
+    workplace = Workplace.open(project, environment)
+    with workplace.ledger() as ledger:
+        version = data_version_of(ledger, workplace.settings.data.name, delta_version)
+        verdict = data_verdict(workplace, ledger, version)
+    return None if verdict == "pass" else f"{version.name}@{delta_version}: gate data: {verdict}"
 
 
 def judge_version(

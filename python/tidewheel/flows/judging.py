@@ -12,7 +12,14 @@ from prefect.artifacts import create_table_artifact
 from tidewheel.ledger.records import DataVersion, Evidence
 from tidewheel.ledger.store import Ledger
 from tidewheel.operations.workplace import Workplace
-from tidewheel.project.criteria import Judgement, Measurement, Verdict, criteria_sha256, decide_gate
+from tidewheel.project.criteria import (
+    Judgement,
+    Measurement,
+    Verdict,
+    criteria_sha256,
+    decide_gate,
+    deciding_reasons,
+)
 from tidewheel.project.gates import criteria_of
 from tidewheel.project.settings import Criterion, Stage
 
@@ -30,8 +37,7 @@ class Judged:
     @property
     def reason(self) -> str:
         """The judgements that decided, in words."""
-        deciding = [row for row in self.judgements if row.verdict == self.verdict and not row.dry_run]
-        return "; ".join(row.reason for row in deciding) or "no criterion is set for this stage"
+        return deciding_reasons(self.judgements, self.verdict)
 
 
 def judge(

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 from prefect import flow
 
-from tidewheel.data.sources import source_rows
-from tidewheel.errors import IntegrityError
+from tidewheel.data.rows import source_rows
+from tidewheel.errors import InputError, IntegrityError
 from tidewheel.flows.channels import BatchChannel, ChannelName, champion_plan
 from tidewheel.flows.ingest import data, known_by
 from tidewheel.flows.retraining import retrain
@@ -118,6 +118,9 @@ def rehearse(project: str, first_utc: datetime, last_utc: datetime, requests: in
 def begin(diary: Rehearsal, first_utc: datetime) -> datetime:
     """Deploy the simple model, roll out the one that is to be retrained, offer the rest to the gates.
 
+    Raises:
+        InputError: the simple model did not pass its gates.
+
     Returns:
         The event time from which the frozen model of the comparison is taken: the first of the month after.
     """
@@ -126,9 +129,12 @@ def begin(diary: Rehearsal, first_utc: datetime) -> datetime:
     with diary.stage("data") as outcome:
         delta_version = data(diary.project, first_utc)
         outcome.append(f"version {delta_version}")
-    for offer in diary.train([simple], first_utc, delta_version):
-        if offer.passed:
-            diary.release(offer, "http", first_utc)
+    (offer,) = diary.train([simple], first_utc, delta_version)
+    if not offer.passed:
+        raise InputError(
+            f"no model answers: {offer.name}: {offer.verdict} at gate {offer.gate} ({offer.reason})"
+        )
+    diary.release(offer, "http", first_utc)
     others = [
         candidate.name for candidate in model.candidates if candidate.name not in (simple, model.retrained)
     ]
@@ -149,7 +155,7 @@ def serve_rest(workplace: Workplace, month: Window, first_utc: datetime) -> int:
     rows = rows.join(answered, on=row_id, how="anti")
     announce("serve", f"{rows.height:,} rows in batch", at=MONTHS[month.month - 1])
     with workplace.ledger() as ledger:
-        history = reigns(ledger, settings.data.name)
+        history = reigns(ledger)
         channel = BatchChannel(workplace)
         for reign, until_utc in zip(history, [*(later.from_utc for later in history[1:]), None], strict=True):
             mine = rows.filter(pl.col(event_time) >= reign.from_utc)
@@ -167,7 +173,7 @@ def tell(
     workplace = diary.workplace
     with workplace.ledger() as ledger:
         ledger.verify()
-        history = reigns(ledger, workplace.settings.data.name)
+        history = reigns(ledger)
         with diary.stage("score the year"):
             card = score(workplace, history, static_utc, first_utc, last_utc)
         return Story(

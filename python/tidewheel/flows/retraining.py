@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from tidewheel.flows.ingest import data
+from tidewheel.flows.ingest import data, refusal_of
 from tidewheel.flows.training import Offer, train
 from tidewheel.ledger.records import Decision
 from tidewheel.operations.progress import announce
@@ -37,30 +37,50 @@ def retrain(project: str, now_utc: datetime | None = None, environment: str = "l
         return None
     workplace = Workplace.open(project, environment)
     delta_version = data(project, at_utc, environment)
+    name = workplace.settings.model.retrained
+    refusal = refusal_of(project, delta_version, environment)
+    if refusal is not None:
+        return Offer(name, "", "fail", "data", refusal)
     (offer,) = train(
         project,
         delta_version,
-        [workplace.settings.model.retrained],
+        [name],
         at_utc,
         retraining=True,
         environment=environment,
     )
+    settle(project, decision, at_utc, environment)
     return offer
 
 
 @task(name="decide about retraining", cache_policy=NO_CACHE)
 def decide(project: str, now_utc: datetime, environment: str) -> RetrainDecision:
-    """Ask the policy, and write its answer into the ledger: for the cause, and for what it settles beside it."""
+    """Ask the policy; write its answer into the ledger unless it is to retrain, which is recorded once it is done."""
     workplace = Workplace.open(project, environment)
     with workplace.ledger() as ledger:
         decision = decide_retraining(
             ledger.findings(), workplace.settings.retrain, ledger.decisions(), now_utc
         )
-        subject = decision.finding_id or workplace.settings.scope.name
-        ledger.append(Decision(decision.action, subject, ACTOR, decision.reason, now_utc))
-        for answered in decision.answers:
-            if answered != decision.finding_id:
-                reason = f"answered by the retraining on account of {decision.finding_id}"
-                ledger.append(Decision("settle", answered, ACTOR, reason, now_utc))
+        if decision.action != RETRAIN:
+            subject = decision.finding_id or workplace.settings.scope.name
+            ledger.append(Decision(decision.action, subject, ACTOR, decision.reason, now_utc))
     announce(decision.action, decision.reason[:100], at=f"{now_utc:%d %B}")
     return decision
+
+
+@task(name="record the retraining", cache_policy=NO_CACHE)
+def settle(project: str, decision: RetrainDecision, now_utc: datetime, environment: str) -> None:
+    """Write the retraining into the ledger, for its cause and for what it settles beside it: all at once, and once.
+
+    A run that was killed before has settled nothing: the finding still asks, and the next run trains again.
+    """
+    assert decision.finding_id is not None, "a retraining has a cause"
+    mine = Decision(RETRAIN, decision.finding_id, ACTOR, decision.reason, now_utc)
+    reason = f"answered by the retraining on account of {decision.finding_id}"
+    others = [
+        Decision("settle", answered, ACTOR, reason, now_utc)
+        for answered in decision.answers
+        if answered != decision.finding_id
+    ]
+    with Workplace.open(project, environment).ledger() as ledger:
+        ledger.append_all([(row, f"{row.action} {row.subject}") for row in [mine, *others]])

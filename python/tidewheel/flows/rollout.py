@@ -4,6 +4,7 @@ What belongs here: the order of a rollout (shadow plan, canary plan, verdict, pr
 about it. What does not: how rows get answered (`flows.channels`), how evidence is weighed (`serving.guards`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,7 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tidewheel.data.sources import source_rows
+from tidewheel.data.rows import source_rows
 from tidewheel.errors import InputError
 from tidewheel.flows.channels import Channel, ChannelName
 from tidewheel.flows.ingest import known_by
@@ -25,11 +26,11 @@ from tidewheel.ledger.store import Ledger
 from tidewheel.operations.progress import announce
 from tidewheel.operations.workplace import Workplace
 from tidewheel.project.criteria import Judgement, Measurement, Verdict
-from tidewheel.project.gates import rollout_sha256
+from tidewheel.project.gates import criteria_in_force, rollout_sha256
 from tidewheel.report.story import GuardRow, RequestCounts, RolloutFacts
 from tidewheel.serving.guards import GuardDecision, decide_canary, decide_quality
 from tidewheel.serving.outcomes import outcomes_from_log
-from tidewheel.serving.prediction_log import read_log, read_pairs
+from tidewheel.serving.prediction_log import read_log, read_pairs, recover
 from tidewheel.serving.shadow import ShadowComparison, compare_pairs
 
 GUARD = "rollout guard"
@@ -83,7 +84,7 @@ def deploy(
         project: folder of the project file.
         model_id: the model, as the ledger names it.
         channel: "http" asks the running server, "batch" the same package and routing without one.
-        now_utc: event time at which the rollout begins; the wall clock if None.
+        now_utc: event time at which the rollout begins; if None, so many days before the source's newest row as it takes.
         requests: at most so many rows, spread evenly over shadow and canary; all rows of these days if None.
         environment: a name under `[environments]` of the project file.
 
@@ -91,9 +92,11 @@ def deploy(
         What the rollout showed, or None for a first model, which has nobody to be compared with.
 
     Raises:
-        InputError: the ledger does not know the model, or a gate before deployment does not stand.
+        InputError: the ledger does not know the model, a gate before deployment does not stand, or the model has learned
+            from the days that the rollout replays.
+        ServiceError: the channel is "http" and no server that takes event times is running.
     """
-    return release(project, model_id, channel, now_utc or datetime.now(UTC), requests, environment)
+    return release(project, model_id, channel, now_utc, requests, environment)
 
 
 @task(name="release a model", cache_policy=NO_CACHE)
@@ -101,7 +104,7 @@ def release(
     project: str,
     model_id: str,
     channel: ChannelName,
-    now_utc: datetime,
+    now_utc: datetime | None,
     requests: int | None,
     environment: str,
 ) -> RolloutFacts | None:
@@ -109,36 +112,60 @@ def release(
     workplace = Workplace.open(project, environment)
     with workplace.ledger() as ledger:
         model = ledger.model_version(model_id)
-        check_gates(ledger, model)
+        check_gates(ledger, model, criteria_in_force(workplace.settings))
         plan = ledger.plan(workplace.settings.scope.name)
         if plan is None:
-            install(workplace, ledger, model, now_utc)
+            install(workplace, ledger, model, now_utc or datetime.now(UTC))
             return None
-        if plan.champion == model_id:
-            raise InputError(f"{model.name} ({model_id[:12]}) is the champion already")
+        if plan.champion == model.model_id:
+            raise InputError(f"{model.name} ({model.model_id[:12]}) is the champion already")
+        recover(workplace.log_uri)
+        began_utc = now_utc or last_days(workplace, ledger, model)
+        decided_utc = datetime.now(UTC) if now_utc is None else None
         with open_channel(channel, workplace) as way:
-            return Rollout(workplace, ledger, way, plan, model, now_utc, requests).run()
+            return Rollout(workplace, ledger, way, plan, model, began_utc, decided_utc, requests).run()
 
 
-def check_gates(ledger: Ledger, model: ModelVersion) -> None:
-    """Refuse a model unless the gates before deployment passed for it; the ledger is asked, never the caller.
+def check_gates(ledger: Ledger, model: ModelVersion, criteria: Mapping[str, str]) -> None:
+    """Refuse a model unless evidence that stands says that it passed; the ledger is asked, never the caller.
 
     Raises:
-        InputError: a gate is missing or did not pass.
+        InputError: a gate is missing, did not pass, or its evidence does not stand any more.
     """
+    standing = ledger.standing(model.model_id, model.data_version, criteria)
+    who = f"{model.name} ({model.model_id[:12]}) may not be deployed"
     for stage in STAGES_BEFORE:
-        rows = ledger.evidence(subject=model.model_id, stage=stage)
-        if not rows or rows[-1].verdict != "pass":
-            said = rows[-1].verdict if rows else "never judged"
-            raise InputError(
-                f"{model.name} ({model.model_id[:12]}) may not be deployed: gate {stage}: {said}"
-            )
+        rows = [row for row in standing if row.evidence.stage == stage]
+        if not rows or rows[-1].evidence.verdict != "pass":
+            raise InputError(f"{who}: gate {stage}: {rows[-1].evidence.verdict if rows else 'never judged'}")
+        if not rows[-1].stands:
+            raise InputError(f"{who}: gate {stage} passed, and {rows[-1].why}; train it again")
+
+
+def last_days(workplace: Workplace, ledger: Ledger, model: ModelVersion) -> datetime:
+    """Say when a rollout on the wall clock begins: so that the source's last days are what it replays.
+
+    Raises:
+        InputError: the model has learned from these days.
+    """
+    rollout, data = workplace.settings.rollout, workplace.settings.data
+    newest: datetime = source_rows(workplace.settings)[data.event_time].max()  # type: ignore[assignment]
+    began_utc = newest + timedelta(microseconds=1) - timedelta(days=rollout.shadow_days + rollout.canary_days)
+    version = data_version_of(ledger, model.data_name, model.data_version)
+    learned_utc = version.ends_utc - timedelta(days=data.holdout_days)
+    if learned_utc > began_utc:
+        raise InputError(
+            f"a rollout replays the last {rollout.shadow_days + rollout.canary_days:g} days, from {began_utc:%Y-%m-%d} on, "
+            f"and {model.name} has learned from rows up to {learned_utc:%Y-%m-%d}; [data].holdout_days must cover them"
+        )
+    return began_utc
 
 
 def install(workplace: Workplace, ledger: Ledger, model: ModelVersion, now_utc: datetime) -> Plan:
     """Make a first model champion on the strength of its gates."""
     announce("deploy", f"{model.name} is the first model", at=f"{now_utc:%d %B}")
-    plan = ledger.swap_plan(
+    reason = "first model; it passed the gates " + ", ".join(STAGES_BEFORE)
+    return ledger.swap_plan(
         Plan(
             name=workplace.settings.scope.name,
             generation=1,
@@ -147,10 +174,8 @@ def install(workplace: Workplace, ledger: Ledger, model: ModelVersion, now_utc: 
             digests={model.model_id: model.files_sha256},
         ),
         expected_generation=0,
+        decision=Decision("deploy", model.model_id, "deploy flow", reason, now_utc),
     )
-    reason = "first model; it passed the gates " + ", ".join(STAGES_BEFORE)
-    ledger.append(Decision("deploy", model.model_id, "deploy flow", reason, now_utc))
-    return plan
 
 
 class Rollout:
@@ -164,20 +189,24 @@ class Rollout:
         plan: Plan,
         candidate: ModelVersion,
         began_utc: datetime,
+        decided_utc: datetime | None,
         requests: int | None,
     ) -> None:
         self.workplace = workplace
         self.settings = workplace.settings
         self.ledger = ledger
         self.channel = channel
-        self.before = plan
+        # A rollout that was killed leaves its candidate in the plan: what is returned to has none.
+        self.before = replace(plan, candidate=None, share_canary=0.0, share_shadow=0.0, salt="")
         self.plan = plan
         self.candidate = candidate
         self.began_utc = began_utc
+        self.decided_utc = decided_utc
         self.canary_utc = began_utc + timedelta(days=self.settings.rollout.shadow_days)
         self.ended_utc = self.canary_utc + timedelta(days=self.settings.rollout.canary_days)
         self.requests = requests
         self.counts = RequestCounts()
+        self.canary_requests = 0
         self.data: DataVersion = data_version_of(ledger, candidate.data_name, candidate.data_version)
 
     def run(self) -> RolloutFacts:
@@ -187,9 +216,11 @@ class Rollout:
         except BaseException:
             self.follow(replace(self.before, generation=self.plan.generation))
             raise
-        promoted = self.conclude(tried)
-        self.follow(self.plan_after(promoted))
-        return self.facts(tried, promoted)
+        decision = self.conclude(tried)
+        promoted = decision.action == "promote"
+        announce(decision.action, self.candidate.name, at=f"{decision.at_utc:%d %B}")
+        self.follow(self.plan_after(promoted), decision)
+        return self.facts(tried, decision)
 
     def try_candidate(self) -> Tried:
         """Answer in shadow, then in canary if the shadow gate let it; ask the guards after each part."""
@@ -238,6 +269,7 @@ class Rollout:
             slow_ms=self.settings.scope.latency_ms,
             from_generation=self.before.generation + 1,
         )
+        self.canary_requests = int(outcomes.latest.candidate.n_requests.sum())
         return decide_canary(outcomes, self.settings.rollout)
 
     def plan_with(self, *, share_shadow: float, share_canary: float) -> Plan:
@@ -269,9 +301,9 @@ class Rollout:
             digests={key: digest for key, digest in trial.digests.items() if key in kept},
         )
 
-    def follow(self, plan: Plan) -> None:
-        """Put a plan into the ledger, then make the channel follow it."""
-        self.plan = self.ledger.swap_plan(plan, expected_generation=self.plan.generation)
+    def follow(self, plan: Plan, decision: Decision | None = None) -> None:
+        """Put a plan into the ledger, with the decision that it carries out, then make the channel follow it."""
+        self.plan = self.ledger.swap_plan(plan, expected_generation=self.plan.generation, decision=decision)
         self.channel.apply(self.plan)
 
     def rows(self, from_utc: datetime, until_utc: datetime) -> pl.DataFrame:
@@ -320,8 +352,8 @@ class Rollout:
         )
         return judged.verdict == "pass"
 
-    def conclude(self, tried: Tried) -> bool:
-        """Record the evidence of the canary and the decision; promote only if harm and quality both allow it."""
+    def conclude(self, tried: Tried) -> Decision:
+        """Record the evidence of the canary and decide; promote only if harm and quality both allow it."""
         if not tried.shadow_passed or tried.canary is None or tried.quality is None:
             return self.decide("refuse", "the gate `shadow` did not pass", (), tried.ended_utc)
         sequences = (
@@ -333,11 +365,9 @@ class Rollout:
         promoted = tried.canary.verdict == tried.quality.verdict == "promote"
         return self.decide("promote" if promoted else "refuse", reason, sequences, tried.ended_utc)
 
-    def decide(self, action: str, reason: str, evidence: tuple[int, ...], at_utc: datetime) -> bool:
-        """Append the decision; say whether it is a promotion."""
-        self.ledger.append(Decision(action, self.candidate.model_id, GUARD, reason, at_utc, evidence))
-        announce(action, self.candidate.name, at=f"{at_utc:%d %B}")
-        return action == "promote"
+    def decide(self, action: str, reason: str, evidence: tuple[int, ...], at_utc: datetime) -> Decision:
+        """Make the decision about the candidate; on the wall clock it holds from now on, not from the replayed days on."""
+        return Decision(action, self.candidate.model_id, GUARD, reason, self.decided_utc or at_utc, evidence)
 
     def record_guard(self, stage: str, decision: GuardDecision, at_utc: datetime) -> int:
         """Append a guard's bounds as evidence, bound to the rollout's settings as its criteria."""
@@ -375,20 +405,19 @@ class Rollout:
         )
         return self.ledger.append(evidence)
 
-    def facts(self, tried: Tried, promoted: bool) -> RolloutFacts:
+    def facts(self, tried: Tried, decision: Decision) -> RolloutFacts:
         """Sum up the rollout, and leave its guards as an artifact."""
-        decisions = [decision for decision in (tried.canary, tried.quality) if decision is not None]
         guards = tuple(
             GuardRow(bound.metric, bound.gain, bound.lower, bound.upper, bound.margin)
-            for decision in decisions
-            for bound in decision.bounds
+            for found in (tried.canary, tried.quality)
+            if found is not None
+            for bound in found.bounds
         )
-        reason = self.ledger.decisions(subject=self.candidate.model_id)[-1].reason
         create_table_artifact(
             [{"guard": row.guard, "gain": row.effect, "lower": row.lower, "upper": row.upper, "margin": row.margin}
              for row in guards],
             key="rollout-guards",
-            description=f"Rollout of **{self.candidate.name}**: {'promoted' if promoted else 'not promoted'}. {reason}",
+            description=f"Rollout of **{self.candidate.name}**: {decision.action}. {decision.reason}",
         )  # fmt: skip
         return RolloutFacts(
             candidate=self.candidate.model_id,
@@ -397,11 +426,12 @@ class Rollout:
             channel=self.channel.name,
             began_utc=self.began_utc,
             ended_utc=tried.ended_utc,
-            verdict="promote" if promoted else "refuse",
-            reason=reason,
+            verdict=decision.action,
+            reason=decision.reason,
             pairs=tried.comparison.pairs,
             agreement=tried.comparison.agreement,
-            canary_requests=tried.canary.n_requests if tried.canary else 0,
+            canary_requests=self.canary_requests,
+            canary_verdict=tried.canary.verdict if tried.canary else "no data",
             guards=guards,
             requests=tried.requests,
         )

@@ -34,26 +34,29 @@ class HttpChannel:
         self._control = control
         self._front = front
         self._leases = leases
+        self._from_generation = 0
 
     def apply(self, plan: Plan) -> None:
         """Start the arms that the plan needs, tell every replica, stop the arms it no longer needs, guard the candidate."""
         self._leases.close()
+        self._from_generation = self._from_generation or plan.generation
         folders = import_folders(self._workplace)
         self._control.deploy_arms(plan, import_folders=folders)
         self._control.push_plan(plan)
         self._control.remove_arms(keep=plan)
         if plan.candidate is not None:
-            self._leases.enter_context(self._control.keep_lease(plan.generation))
+            self._leases.enter_context(
+                self._control.keep_lease(plan.generation, self._workplace.settings.serving.lease_s)
+            )
 
     def answer(self, rows: pl.DataFrame) -> RequestCounts:
         """Send every row as a request of its own, then have the replicas move their log into Delta."""
         result = replay(self._front.predict_url, request_rows(rows, self._workplace), connections=CONNECTIONS)
         self._control.flush_log()
         ids = rows[self._workplace.settings.data.row_id].implode()
-        where = (pl.col("source") == "http") & pl.col("request_id").is_in(ids)
-        logged = read_log(self._workplace.log_uri, where=where, columns=["request_id"])[
-            "request_id"
-        ].n_unique()
+        mine = (pl.col("source") == "http") & (pl.col("generation") >= self._from_generation)
+        where = mine & pl.col("request_id").is_in(ids)
+        logged = read_log(self._workplace.log_uri, where=where, columns=["request_id"]).height
         answered = result.statuses.get(200, 0)
         return RequestCounts(
             sent=result.sent, answered=answered, errors=result.sent - answered, logged=logged
@@ -74,7 +77,7 @@ def open_channel(name: ChannelName, workplace: Workplace) -> Iterator[Channel]:
     """Open the channel of that name and close it at the end; the front is deployed if the head runs without one.
 
     Raises:
-        ServiceError: the project has no running server.
+        ServiceError: the project has no running server, or one that is not for replaying.
     """
     if name == "batch":
         yield BatchChannel(workplace)
@@ -92,12 +95,18 @@ def open_front(workplace: Workplace) -> tuple[Control, FrontAddress]:
     """Connect to the project's Ray head, and deploy the front there, for replaying, if it is not up yet.
 
     Raises:
-        ServiceError: there is none, or it does not answer.
+        ServiceError: there is none, it does not answer, or its front takes no event times.
     """
     control, url = open_head(workplace)
-    if control.count_replicas():
-        return control, FrontAddress(url)
-    return control, deploy_on(control, workplace, replay=True)
+    if not control.count_replicas():
+        return control, deploy_on(control, workplace, replay=True)
+    if not all(replica["replay"] for replica in control.status()):
+        control.close()
+        raise ServiceError(
+            f"the server of {workplace.folder} answers callers and takes no event times, so nothing can be replayed "
+            'through it; roll out through the channel "batch", and it follows the new plan by itself'
+        )
+    return control, FrontAddress(url)
 
 
 def deploy_front(workplace: Workplace, *, replay: bool) -> FrontAddress:

@@ -14,12 +14,13 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.data.labels import labels_due
+from tidewheel.data.profile import leakage_suspects
 from tidewheel.data.splits import split_holdout
 from tidewheel.errors import InputError, UnknownNameError
-from tidewheel.flows.ingest import version_rows
+from tidewheel.flows.ingest import data_verdict, version_rows
 from tidewheel.flows.judging import judge
 from tidewheel.ledger.history import champion_of, data_version_of, latest_version
-from tidewheel.ledger.records import DataVersion, Decision, ModelVersion
+from tidewheel.ledger.records import DataVersion, Decision, Evidence, ModelVersion
 from tidewheel.ledger.store import Ledger
 from tidewheel.model.baselines import baseline_scores
 from tidewheel.model.evaluation import METRICS, Sample, measure_all
@@ -29,7 +30,7 @@ from tidewheel.model.trained import TrainedModel
 from tidewheel.model.training import train as fit
 from tidewheel.operations.progress import announce
 from tidewheel.operations.workplace import Workplace
-from tidewheel.project.criteria import Verdict
+from tidewheel.project.criteria import Verdict, criteria_sha256
 from tidewheel.project.gates import criteria_of, watched_criterion
 from tidewheel.project.settings import Criterion, Settings, Stage
 from tidewheel.retrain.window import training_rows
@@ -37,7 +38,7 @@ from tidewheel.retrain.window import training_rows
 
 @dataclass(frozen=True)
 class Offer:
-    """Hold what became of one trained candidate: its id, and the verdict of the last gate it met."""
+    """Hold what became of one candidate: the verdict of the last gate it met, and its id ("" if it was not trained)."""
 
     name: str
     model_id: str
@@ -99,20 +100,57 @@ def train(
         if name not in known:
             raise UnknownNameError(f"no candidate is called {name!r}; tidewheel.toml has {', '.join(known)}")
     at_utc = now_utc or datetime.now(UTC)
-    version = measure_baselines(project, delta_version, at_utc, environment)
+    leaks = look_for_leakage(project, delta_version, at_utc, environment)
+    if leaks:
+        return [Offer(name, "", "fail", "data", leaks) for name in names]
+    version, baseline = measure_baselines(project, delta_version, at_utc, environment)
+    if baseline.verdict != "pass":
+        return [Offer(name, "", baseline.verdict, "baseline", baseline.reason) for name in names]
     return [train_candidate(project, version, name, at_utc, retraining, environment) for name in names]
 
 
+@task(name="look for leakage", cache_policy=NO_CACHE)
+def look_for_leakage(project: str, delta_version: int | None, now_utc: datetime, environment: str) -> str:
+    """Say which features tell the label by themselves, and record the refusal; the empty string if none does."""
+    workplace = Workplace.open(project, environment)
+    settings = workplace.settings
+    with workplace.ledger() as ledger:
+        split = open_split(workplace, ledger, delta_version, now_utc)
+        label = settings.labels.column
+        rows = split.fitted.with_columns(pl.col(label).cast(pl.Boolean))
+        suspects = leakage_suspects(rows, label, [*settings.features.numeric, *settings.features.categorical])
+        if not suspects:
+            return ""
+        reason = "; ".join(f"feature {suspect.column} {suspect.reason}" for suspect in suspects)
+        subject = f"{split.version.name}@{split.version.delta_version}"
+        ledger.append(
+            Decision("refuse", subject, "leakage check", reason, now_utc), cause=f"leakage {subject}"
+        )
+    return reason
+
+
 @task(name="measure the baselines", cache_policy=NO_CACHE)
-def measure_baselines(project: str, delta_version: int | None, now_utc: datetime, environment: str) -> int:
-    """Measure random, majority and heuristic on the held-out rows, and judge the simple model at the gate `baseline`."""
+def measure_baselines(
+    project: str, delta_version: int | None, now_utc: datetime, environment: str
+) -> tuple[int, Evidence]:
+    """Measure random, majority and heuristic on the held-out rows, and judge the simple model at the gate `baseline`.
+
+    Returns:
+        The data version, and what the gate says: whether there is anything to learn.
+    """
     workplace = Workplace.open(project, environment)
     settings = workplace.settings
     with workplace.ledger() as ledger:
         split = open_split(workplace, ledger, delta_version, now_utc)
         measured = f"baselines of {split.version.name}@{split.version.delta_version}"
-        if ledger.evidence(subject=measured, stage="baseline"):
-            return split.version.delta_version
+        digest = criteria_sha256(criteria_of(settings, "baseline"))
+        judged = [
+            row
+            for row in ledger.evidence(subject=measured, stage="baseline")
+            if row.criteria_sha256 == digest
+        ]
+        if judged:
+            return split.version.delta_version, judged[-1]
         rivals = rival_scores(workplace, ledger, split)
         criteria = measured_for_record()
         for name in ("random", "majority", "heuristic", "simple"):
@@ -124,7 +162,7 @@ def measure_baselines(project: str, delta_version: int | None, now_utc: datetime
         found = measure_all(criteria_of(settings, "baseline"), split.sample(rivals["simple"], settings), against=rivals,
                             draws=settings.model.bootstrap_draws, seed=settings.model.seed)  # fmt: skip
         judge(workplace, ledger, "baseline", measured, found, split.version, now_utc)
-    return split.version.delta_version
+        return split.version.delta_version, ledger.evidence(subject=measured, stage="baseline")[-1]
 
 
 @task(name="train a candidate", cache_policy=NO_CACHE)
@@ -169,9 +207,8 @@ def open_split(workplace: Workplace, ledger: Ledger, delta_version: int | None, 
         if delta_version is None
         else data_version_of(ledger, name, delta_version)
     )
-    gate = ledger.evidence(subject=f"{name}@{version.delta_version}", stage="data")
-    if not gate or gate[-1].verdict != "pass":
-        said = gate[-1].verdict if gate else "never judged"
+    said = data_verdict(workplace, ledger, version)
+    if said != "pass":
         raise InputError(f"{name}@{version.delta_version} may not be trained on: gate data: {said}")
     rows = version_rows(version.uri, version.delta_version, version.content_sha256)
     rows = labels_due(rows, settings.labels, now_utc)

@@ -4,7 +4,7 @@ What belongs here: gathering the facts of a window. What does not: measuring the
 (`monitoring.triage`), acting on them (`flows.retraining`).
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +13,8 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
-from tidewheel.data.sources import source_rows
+from tidewheel.data.contract import find_violations
+from tidewheel.data.rows import source_rows
 from tidewheel.drift import DriftReport
 from tidewheel.flows.ingest import known_by, version_rows
 from tidewheel.ledger.history import data_version_of, reign_at, reigns
@@ -22,12 +23,13 @@ from tidewheel.ledger.store import Ledger
 from tidewheel.model.packaging import load_package
 from tidewheel.monitoring.drift_windows import compare_window
 from tidewheel.monitoring.performance import join_labels, measure_label_shift, measure_window
-from tidewheel.monitoring.triage import WindowFacts, find
+from tidewheel.monitoring.triage import WAIT_FOR_LABELS, WindowFacts, find
 from tidewheel.monitoring.windows import Window, cut_months
 from tidewheel.operations.progress import announce
 from tidewheel.operations.workplace import Workplace
 from tidewheel.project.criteria import Measurement
-from tidewheel.serving.prediction_log import read_log
+from tidewheel.retrain.window import training_rows
+from tidewheel.serving.prediction_log import read_log, recover
 
 EVENT = "tidewheel.finding"
 
@@ -51,7 +53,12 @@ def watch(project: str, now_utc: datetime, environment: str) -> list[Finding]:
     settings = workplace.settings
     found: list[Finding] = []
     with workplace.ledger() as ledger:
-        judged = {(finding.starts_utc, finding.ends_utc) for finding in ledger.findings()}
+        judged = {
+            (finding.starts_utc, finding.ends_utc)
+            for finding in ledger.findings()
+            if finding.action != WAIT_FOR_LABELS
+        }
+        recover(workplace.log_uri)
         log = read_log(workplace.log_uri, where=pl.col("at_utc") < now_utc, columns=["request_id", "at_utc"])
         for window, rows in cut_months(log, time_zone=settings.data.time_zone):
             is_due = window.is_over(now_utc, settings.labels.maturity_days)
@@ -60,28 +67,39 @@ def watch(project: str, now_utc: datetime, environment: str) -> list[Finding]:
             announce("monitor", f"{rows.height:,} answers", at=f"{window.starts_utc:%B}")
             facts = gather(workplace, ledger, window, rows, now_utc)
             show_drift(facts.drift, window)
-            for finding in find(facts, settings.monitoring, now_utc):
-                ledger.append(finding, cause=finding.finding_id)
-                tell(project, finding)
-                found.append(finding)
+            findings = find(facts, settings.monitoring, now_utc)
+            written = ledger.append_all([(finding, finding.finding_id) for finding in findings])
+            for finding, (_, is_new) in zip(findings, written, strict=True):
+                if is_new:
+                    tell(project, finding)
+                    found.append(finding)
     return found
 
 
 def gather(
     workplace: Workplace, ledger: Ledger, window: Window, rows: pl.DataFrame, now_utc: datetime
 ) -> WindowFacts:
-    """Measure the model in force at the window's end on all rows of the window, against the rows it was fitted to."""
+    """Measure the model in force at the window's end on all rows of the window, against the rows it came from."""
     settings = workplace.settings
     unit = settings.data.unit
     features = [*settings.features.numeric, *settings.features.categorical]
-    reign = reign_at(reigns(ledger, settings.data.name), window.ends_utc)
+    reign = reign_at(reigns(ledger), window.ends_utc)
     model = ledger.model_version(reign.model_id)
     # What was true is read from the source as it is now: labels come late, rows stay as they were.
     table = known_by(source_rows(settings), settings, now_utc)
+    ids = rows.select(pl.col("request_id").alias(settings.data.row_id))
+    mine = table.join(ids, on=settings.data.row_id, how="semi")
+    n_violating, violations = find_violations(mine, settings.contract, place=f"`{settings.data.source}`")
+    # A request whose id is no row's has no inputs or label here: to count it as missing values would be a false alarm.
+    rows = rows.filter(pl.col("request_id").is_in(mine[settings.data.row_id].implode()))
+    if rows.height < ids.height:
+        announce(
+            "monitor", f"{ids.height - rows.height:,} answers are of no row of the source", at=window.name
+        )
     columns = list(dict.fromkeys([*features, *([unit] if unit else [])]))
     joined = join_labels(rows, table, settings.labels, now_utc, row_id=settings.data.row_id, columns=columns)
     joined = scored_by(model, joined)
-    reference = reference_rows(ledger, model)
+    reference = reference_rows(workplace, ledger, model)
     performance = measure_window(
         window,
         joined,
@@ -105,10 +123,12 @@ def gather(
             draws=settings.model.bootstrap_draws,
             seed=settings.model.seed,
         ),
-        drift=compare_window(
-            reference, joined, settings.features, unit=unit, alpha=settings.monitoring.alpha
-        ),
+        drift=compare_window(reference, joined, settings.features, unit=unit, alpha=settings.monitoring.alpha)
+        if joined.height
+        else None,
         n_requests=rows.height,
+        n_violating=n_violating,
+        violations=violations,
     )
 
 
@@ -118,10 +138,18 @@ def scored_by(model: ModelVersion, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(score=pl.Series(package.scores(rows)))
 
 
-def reference_rows(ledger: Ledger, model: ModelVersion) -> pl.DataFrame:
-    """Give the data version that the model came from."""
+def reference_rows(workplace: Workplace, ledger: Ledger, model: ModelVersion) -> pl.DataFrame:
+    """Give the rows that the model was fitted to and judged on."""
+    settings = workplace.settings
     version = data_version_of(ledger, model.data_name, model.data_version)
-    return version_rows(version.uri, version.delta_version, version.content_sha256)
+    rows = version_rows(version.uri, version.delta_version, version.content_sha256)
+    return training_rows(
+        rows,
+        settings.retrain,
+        version.ends_utc + timedelta(microseconds=1),  # the newest row's own time
+        event_time=settings.data.event_time,
+        unit=settings.data.unit,
+    )
 
 
 def judged_at(ledger: Ledger, model: ModelVersion, metric: str, confidence: float) -> Measurement | None:

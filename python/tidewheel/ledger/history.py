@@ -48,16 +48,20 @@ def latest_version(ledger: Ledger, name: str) -> DataVersion:
     return max(versions, key=lambda version: version.delta_version)
 
 
-def reigns(ledger: Ledger, data_name: str) -> list[Reign]:
+def reigns(ledger: Ledger) -> list[Reign]:
     """List which model was in force from when on, in the order of event time."""
     models = {model.model_id: model for model in ledger.model_versions()}
-    ends = {version.delta_version: version.ends_utc for version in ledger.data_versions(data_name)}
+    ends = {
+        (name, version.delta_version): version.ends_utc
+        for name in {model.data_name for model in models.values()}
+        for version in ledger.data_versions(name)
+    }
     return [
         Reign(
             model_id=decision.subject,
             name=models[decision.subject].name,
             from_utc=decision.at_utc,
-            trained_until_utc=ends[models[decision.subject].data_version],
+            trained_until_utc=ends[models[decision.subject].data_name, models[decision.subject].data_version],
         )
         for decision in sorted(ledger.decisions(), key=lambda decision: decision.at_utc)
         if decision.action in TAKES_OVER

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from tidewheel.project.criteria import Judgement, Measurement, Verdict
+from tidewheel.project.criteria import Judgement, Measurement, Verdict, deciding_reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,11 @@ class Evidence:
     data_sha256: str
     at_utc: datetime
 
+    @property
+    def reason(self) -> str:
+        """The judgements that decided, in words."""
+        return deciding_reasons(self.judgements, self.verdict)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -86,6 +91,11 @@ class Finding:
     measurements: tuple[Measurement, ...]
     action: str
     reason: str
+
+    @property
+    def month(self) -> int:
+        """Month of the window, told by its middle: elsewhere in the world a month begins a day earlier or later."""
+        return (self.starts_utc + (self.ends_utc - self.starts_utc) / 2).month
 
 
 @dataclass(frozen=True, slots=True)

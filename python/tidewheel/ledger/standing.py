@@ -12,6 +12,10 @@ STAGES_OF_DATA = ("data", "baseline")
 """Stages whose subject is the rows that a model was made of, not the model itself."""
 
 
+REPLACED = "judged again since"
+"""Why evidence fell that a later one of the same stage and subject took the place of."""
+
+
 class Standing(NamedTuple):
     """Say whether one piece of evidence stands, and why."""
 
@@ -43,7 +47,7 @@ def decide_standing(
     standings = []
     for index, row in enumerate(evidence):
         replaced = newest[row.stage, row.subject] != index
-        why = "judged again since" if replaced else _broken(row, data, criteria)
+        why = REPLACED if replaced else _broken(row, data, criteria)
         standings.append(Standing(row, why is None, why or f"measured on {row.data_name}@{row.data_version}"))
     return standings
 

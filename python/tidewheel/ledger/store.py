@@ -146,24 +146,36 @@ class Ledger:
             InputError: the record is a plan, a value of it has the wrong type or no zone, or the file cannot be written.
             ServiceError: another writer held the ledger for too long.
         """
-        if isinstance(record, Plan):
-            raise InputError("a plan changes by compare-and-swap; use swap_plan")
-        with self._writing() as connection:
-            if cause is not None:
-                known = select(records.c.sequence).where(
-                    records.c.kind == kind_of(record), records.c.cause == cause
-                )
-                found = connection.execute(known).scalar()
-                if found is not None:
-                    return int(found)
-            return _insert(connection, record, cause)
+        ((sequence, _),) = self.append_all([(record, cause)])
+        return sequence
 
-    def swap_plan(self, plan: Plan, *, expected_generation: int) -> Plan:
+    def append_all(self, given: Sequence[tuple[Record, str | None]]) -> list[tuple[int, bool]]:
+        """Write several records with their causes as one: all of them are there afterwards, or none.
+
+        Returns:
+            For each the row's sequence number, and whether it is new; see `append`.
+
+        Raises:
+            InputError, ServiceError: as `append`.
+        """
+        if any(isinstance(record, Plan) for record, _ in given):
+            raise InputError("a plan changes by compare-and-swap; use swap_plan")
+        written = []
+        with self._writing() as connection:
+            for record, cause in given:
+                found = _find_cause(connection, record, cause)
+                written.append(
+                    (_insert(connection, record, cause), True) if found is None else (found, False)
+                )
+        return written
+
+    def swap_plan(self, plan: Plan, *, expected_generation: int, decision: Decision | None = None) -> Plan:
         """Put a plan into force if nobody else did since it was read.
 
         Args:
             plan: the new plan; its own `generation` does not matter.
             expected_generation: generation of the plan that this one replaces; 0 when there is none yet.
+            decision: what the plan carries out; it is written with the plan or not at all.
 
         Returns:
             The plan as stored, with generation `expected_generation + 1`.
@@ -180,6 +192,8 @@ class Ledger:
                     f"plan {plan.name!r} is at generation {current}, not {expected_generation}: "
                     "somebody else changed it; read it again, then decide again"
                 )
+            if decision is not None:
+                _insert(connection, decision, None)
             head = {"generation": stored.generation, "sequence": _insert(connection, stored, None)}
             if current:
                 connection.execute(update(plan_heads).where(mine).values(head))
@@ -347,6 +361,15 @@ def _last(connection: Connection) -> tuple[int, str]:
     query = select(records.c.sequence, records.c.sha256).order_by(records.c.sequence.desc()).limit(1)
     found = connection.execute(query).one_or_none()
     return (found.sequence, found.sha256) if found is not None else (0, GENESIS)
+
+
+def _find_cause(connection: Connection, record: Record, cause: str | None) -> int | None:
+    """Give the number of the row of this kind that the cause has brought about already."""
+    if cause is None:
+        return None
+    known = select(records.c.sequence).where(records.c.kind == kind_of(record), records.c.cause == cause)
+    found = connection.execute(known).scalar()
+    return None if found is None else int(found)
 
 
 def _insert(connection: Connection, record: Record, cause: str | None) -> int:

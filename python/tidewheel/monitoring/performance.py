@@ -21,6 +21,9 @@ from tidewheel.monitoring.windows import Window
 from tidewheel.project.criteria import Measurement
 from tidewheel.project.settings import Labels
 
+EVENTS_MIN = 10
+"""Rows of either kind that a share needs before its interval means anything: none at all would look exact."""
+
 LabelState = Literal["none", "provisional", "matured"]
 
 LOSSES = ("brier", "log_loss")
@@ -222,10 +225,12 @@ def measure_label_shift(
         seed: Seed of the draws.
 
     Returns:
-        The shift as metric "positive_share", or None where a side has no label.
+        The shift as metric "positive_share"; None where a side has fewer than `EVENTS_MIN` rows of either kind, of which no
+        variance can be told.
     """
     parts = [frame.filter(pl.col(label).is_not_null()) for frame in (current, reference)]
-    if any(part.height == 0 for part in parts):
+    positives = [int(part[label].cast(pl.Int64).sum()) for part in parts]
+    if any(min(n, part.height - n) < EVENTS_MIN for n, part in zip(positives, parts, strict=True)):
         return None
     strata = [(sign, _share(part, label, unit)) for sign, part in zip((1.0, -1.0), parts, strict=True)]
     found = bound(strata, confidence=1.0 - alpha, draws=draws, rng=np.random.default_rng(seed))

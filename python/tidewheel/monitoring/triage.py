@@ -37,6 +37,9 @@ UNITS_MIN = 10
 SCHEMA_SHARE_MAX = 0.01
 """Share of rows that may break the contract before it is a finding of its own: a stray bad row is quarantined anyway."""
 
+WAIT_FOR_LABELS = "wait for labels"
+"""What a finding asks for that could not be told yet: the window is looked at again."""
+
 ACTIONS: dict[Kind, str] = {
     "schema": "repair the source",
     "performance": "retrain",
@@ -182,7 +185,7 @@ def _none(
 ) -> Finding:
     """Say that nothing was found: because all is well, or because it cannot be told yet."""
     if loss is None:
-        return _finding("none", "undecided", facts, at_utc, loss_open, action="wait for labels")
+        return _finding("none", "undecided", facts, at_utc, loss_open, action=WAIT_FOR_LABELS)
     if loss.upper <= monitoring.loss_max:
         reason = f"performance is worse by at most {loss.upper:.3f}, and {monitoring.loss_max:g} is allowed"
         return _finding("none", "stable", facts, at_utc, reason, (loss,))

@@ -75,7 +75,8 @@ def cut_months(
         raise InputError(f"the event time `{at}` must be a column of times with a zone; got {kind}")
     if missing := log[at].null_count():
         raise InputError(f"the event time `{at}` must be known in every row; {missing} are missing")
-    month = pl.col(at).dt.convert_time_zone(time_zone).dt.truncate("1mo").alias("month")
+    # By name: where clocks go back over midnight, one month begins at two instants.
+    month = pl.col(at).dt.convert_time_zone(time_zone).dt.strftime("%Y-%m").alias("month")
     parts = log.group_by(month, maintain_order=True)
     cut = [(month_of(rows[at][0], time_zone=time_zone), rows) for _, rows in parts]
     return tuple(sorted(cut, key=lambda part: part[0].starts_utc))

@@ -1,1 +1,1 @@
-"""Everything about processes: ports, starting and stopping services, the run file, clocks, progress, the doctor."""
+"""Everything about processes: ports, starting and stopping services, the run file, progress, the doctor."""

@@ -154,10 +154,16 @@ def _shared_memory() -> Check:
     )
 
 
-def _disk(folder: Path) -> Check:
+def _nearest(folder: Path) -> Path:
+    """Give the folder itself, or the nearest one above it that is there and may be entered."""
     place = folder.resolve()
-    while not place.exists():
+    while not os.path.exists(place):
         place = place.parent
+    return place
+
+
+def _disk(folder: Path) -> Check:
+    place = _nearest(folder)
     free = shutil.disk_usage(place).free / GB
     if free >= DISK_GB:
         return Check("disk", "ok", f"{free:.0f} GB free")
@@ -170,9 +176,7 @@ def _disk(folder: Path) -> Check:
 
 
 def _writable(folder: Path) -> Check:
-    place = folder.resolve()
-    while not place.exists():
-        place = place.parent
+    place = _nearest(folder)
     try:
         # A trial is the only honest answer: permissions say nothing of read-only disks, or to the superuser.
         with tempfile.NamedTemporaryFile(dir=place):
@@ -195,7 +199,10 @@ def _leftovers(folder: Path) -> Iterator[Check]:
     """Look for run files in and below `folder`, as the demo and projects place them."""
     files = [
         path
-        for depth in ("", "state/services/", "*/state/services/")
+        for depth in (
+            "",
+            *(f"{above}state/{run}/" for above in ("", "*/") for run in ("services", "prefect")),
+        )
         for path in folder.glob(depth + RUN_FILE)
     ]
     for file in files:

@@ -26,7 +26,7 @@ RUN_FILE = "run.json"
 MARKER = "TIDEWHEEL_RUN"
 """Environment variable that all processes of a run inherit."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 SHORT_FOLDER = "/tmp"
 """Sockets live here: their addresses are limited to 107 bytes, and Ray's are nearly 80 below its own folder."""
@@ -63,6 +63,9 @@ class Run:
     run_id: str
     folder: Path
     temp: Path
+    owner: int
+    """Process id of whoever began the run, and its start time in seconds since 1970."""
+    owner_created: float
     services: dict[str, Service] = field(default_factory=dict)
 
     @classmethod
@@ -70,13 +73,14 @@ class Run:
         """End what an earlier run left in `folder`, then begin a new one; its file is on disk when this returns.
 
         Raises:
-            InputError: `folder` cannot be made or written.
+            InputError: `folder` cannot be made or written, or another process is at work in it.
             ServiceError: Something of the earlier run could not be ended.
         """
+        check_owner(folder)
         reap(folder)
         run_id = secrets.token_hex(8)
         temp = Path(SHORT_FOLDER) / f"tw-{run_id[:8]}"
-        run = cls(run_id, folder.resolve(), temp)
+        run = cls(run_id, folder.resolve(), temp, os.getpid(), psutil.Process().create_time())
         try:
             folder.mkdir(parents=True, exist_ok=True)
             run._write()
@@ -104,7 +108,8 @@ class Run:
                 f"{file} must have format_version {FORMAT_VERSION}; got {known.get('format_version')!r}"
             )
         services = {name: Service(**service) for name, service in known["services"].items()}
-        return cls(known["run_id"], folder.resolve(), Path(known["temp"]), services)
+        owner, created = known["owner"], known["owner_created"]
+        return cls(known["run_id"], folder.resolve(), Path(known["temp"]), owner, created, services)
 
     def start(
         self,
@@ -155,6 +160,23 @@ class Run:
             file.flush()
             os.fsync(file.fileno())
         os.replace(file.name, self.folder / RUN_FILE)
+
+
+def check_owner(folder: Path) -> None:
+    """Refuse to take over a folder while the process that began its run is still at work.
+
+    Raises:
+        InputError: it is; the message names it.
+    """
+    run = Run.read(folder)
+    if run is None or run.owner == os.getpid():
+        return
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(run.owner)
+        if _is_same(process, run.owner_created):
+            raise InputError(
+                f"{_describe(process)} is at work in {folder}; wait for it, or end it, then try again"
+            )
 
 
 def reap(folder: Path, *, only: str | None = None) -> list[str]:
@@ -229,10 +251,15 @@ def _own_process(service: Service) -> psutil.Process | None:
     """Give the service's process if the one with its id is still the one that was started, and not a zombie."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(service.pid)
-        same = abs(process.create_time() - service.created) < START_TOLERANCE_S
-        if same and process.status() != psutil.STATUS_ZOMBIE:
+        if _is_same(process, service.created):
             return process
     return None
+
+
+def _is_same(process: psutil.Process, created: float) -> bool:
+    """Say whether a process is the one that started at `created`, and not a zombie."""
+    same = abs(process.create_time() - created) < START_TOLERANCE_S
+    return same and process.status() != psutil.STATUS_ZOMBIE
 
 
 def _is_session_ours(service: Service) -> bool:

@@ -61,8 +61,8 @@ def _in_named_columns(settings: Settings) -> Found:
     data, labels, columns = settings.data, settings.labels, settings.contract.columns
     any_type = ("int", "float", "string", "bool", "datetime")
     asked: tuple[tuple[Place, str | None, Sequence[str]], ...] = (
-        (("data", "row_id"), data.row_id, any_type),
-        (("data", "key"), data.key, any_type),
+        (("data", "row_id"), data.row_id, ("string",)),
+        (("data", "key"), data.key, ("string",)),
         (("data", "event_time"), data.event_time, ("datetime",)),
         (("data", "unit"), data.unit, any_type),
         (("labels", "column"), labels.column, ("bool", "int")),
@@ -79,6 +79,14 @@ def _in_named_columns(settings: Settings) -> Found:
                 where,
                 f"{name!r} must have type {fitting} in [contract.columns]; it has {columns[name].type!r}",
             )
+    for place, name in (
+        ("row_id", data.row_id),
+        ("key", data.key),
+        ("event_time", data.event_time),
+        ("unit", data.unit),
+    ):
+        if name in columns and columns[name].nullable:
+            yield ("data", place), f"{name!r} must not be nullable in [contract.columns]: every row needs one"
     if data.row_id in columns and not columns[data.row_id].unique:
         yield (
             ("data", "row_id"),

@@ -82,8 +82,6 @@ METRICS: dict[str, tuple[str, ...]] = {
     "model": (*COMPARED_METRICS, "overfit_gap"),
     "package": ("golden_mismatch", "latency_p95_ms"),
     "shadow": ("pairs", "agreement"),
-    "canary": ("requests",),
-    "retrain": (*COMPARED_METRICS, "overfit_gap"),
 }
 """What each stage measures. A criterion on anything else could only ever say `no data`, so a project file that has one is
 refused; a stage that comes to measure more says so here."""
@@ -177,13 +175,19 @@ def _verdict(criterion: Criterion, measured: Measurement) -> tuple[Verdict, str]
     if measured.n_units < criterion.units_min:
         return "undecided", f"{what} rests on {measured.n_units} units; {criterion.units_min} are required"
     if not _holds(opposite, criterion):
-        return "fail", f"{what} is {measured.value:.4g}, at best {opposite:.4g}; {required} is required"
+        return (
+            "fail",
+            f"{what} is {number(measured.value)}, at best {number(opposite)}; {required} is required",
+        )
     if _holds(bound, criterion):
-        return "pass", f"{what} is {measured.value:.4g}, {side} bound {bound:.4g}; {required} is required"
+        return (
+            "pass",
+            f"{what} is {number(measured.value)}, {side} bound {number(bound)}; {required} is required",
+        )
     needed = _needed(criterion, measured, bound)
     return (
         "undecided",
-        f"{what} is {measured.value:.4g}, {side} bound {bound:.4g}; {required} is required; {needed}",
+        f"{what} is {number(measured.value)}, {side} bound {number(bound)}; {required} is required; {needed}",
     )
 
 
@@ -206,6 +210,22 @@ def _needed(criterion: Criterion, measured: Measurement, bound: float) -> str:
         return "more units will not decide for it while the estimate stays where it is"
     units = math.ceil(measured.n_units * (reach / room) ** 2) + 1
     return f"about {units:,} units would decide, there are {measured.n_units:,}"
+
+
+def number(value: float) -> str:
+    """Write a measured value: four digits, and counts in full.
+
+    Example:
+        >>> number(0.71234), number(13_020.0)
+        ('0.7123', '13,020')
+    """
+    return f"{value:,.0f}" if 1000 <= abs(value) < math.inf else f"{value:.4g}"
+
+
+def deciding_reasons(judgements: Sequence[Judgement], verdict: Verdict) -> str:
+    """Give the reasons of the judgements that made the verdict, in one line."""
+    deciding = [row.reason for row in judgements if row.verdict == verdict and not row.dry_run]
+    return "; ".join(deciding) or "no criterion is set for this stage"
 
 
 def criteria_sha256(criteria: Sequence[Criterion]) -> str:

@@ -28,6 +28,10 @@ Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
 ArmShare = Annotated[float, Field(strict=True, ge=0.0, le=0.5)]
 """Share of the keys in one arm of a canary; the baseline arm takes as many again, so that half is the most there is."""
 Probability = Annotated[float, Field(strict=True, gt=0.0, lt=1.0)]
+Alpha = Annotated[float, Field(strict=True, gt=0.0, lt=0.5)]
+"""Chance of a wrong verdict."""
+Confidence = Annotated[float, Field(strict=True, gt=0.5, lt=1.0)]
+"""Chance that a one-sided bound holds."""
 Positive = Annotated[float, Field(strict=True, gt=0.0)]
 NotNegative = Annotated[float, Field(strict=True, ge=0.0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -173,7 +177,7 @@ class Criterion(Section):
     comparison: Literal[">", ">=", "<", "<="]
     threshold: Number
     relative_to: Literal["champion", "simple", "heuristic", "majority", "random"] | None = None
-    confidence: Probability = 0.95
+    confidence: Confidence = 0.95
     units_min: Count = 1
     dry_run: Flag = False
 
@@ -229,7 +233,7 @@ class Rollout(Section):
 
     share_shadow: Share = 1.0
     share_canary: ArmShare = 0.1
-    alpha: Probability = 0.05
+    alpha: Alpha = 0.05
     keys_min: Count = 50
     guards: tuple[Guard, ...] = (
         Guard(metric="error_rate", margin=0.05, harm=0.05),
@@ -245,7 +249,7 @@ class Monitoring(Section):
     """Say which windows are watched and what counts as a finding: `[monitoring]`."""
 
     window: Literal["month"] = "month"
-    alpha: Probability = 0.05
+    alpha: Alpha = 0.05
     metric: Literal["roc_auc", "brier", "log_loss"] = "roc_auc"
     loss_max: Positive = 0.02
     label_shift_max: Positive = 0.03
@@ -270,7 +274,6 @@ class Environment(Section):
     """Give the addresses of one environment: `[environments.<name>]`; what is left out runs on this machine."""
 
     prefect_api_url: str | None = None
-    ray_address: str | None = None
     mlflow_tracking_uri: str | None = None
     ledger_url: str | None = None
     data_uri: str | None = None

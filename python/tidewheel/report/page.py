@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from tidewheel.errors import InputError
 from tidewheel.ledger.records import Evidence
-from tidewheel.report.story import RolloutFacts, Story, findings_of, month_of
+from tidewheel.project.criteria import number
+from tidewheel.report.story import RolloutFacts, Story, findings_of
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
@@ -40,7 +41,7 @@ def write_page(story: Story, path: Path) -> None:
         plots=dict(zip(("auc", "findings", "rollouts"), figures(story), strict=True)),
         months=month_rows(story),
         findings=[
-            {"window": MONTHS[month_of(finding) - 1], "kind": finding.kind, "verdict": finding.verdict,
+            {"window": MONTHS[finding.month - 1], "kind": finding.kind, "verdict": finding.verdict,
              "reason": finding.reason}
             for finding in story.findings
         ],
@@ -139,8 +140,8 @@ def gate_group(story: Story, evidence: Evidence) -> dict[str, object]:
             {
                 "metric": row.metric,
                 "against": row.relative_to or "",
-                "value": f"{row.measurement.value:.4g}" if row.measurement else "",
-                "bounds": f"[{row.measurement.lower:.4g}, {row.measurement.upper:.4g}]"
+                "value": number(row.measurement.value) if row.measurement else "",
+                "bounds": f"[{number(row.measurement.lower)}, {number(row.measurement.upper)}]"
                 if row.measurement
                 else "",
                 "required": f"{row.comparison} {row.threshold:g}",
@@ -155,7 +156,7 @@ def gate_group(story: Story, evidence: Evidence) -> dict[str, object]:
 
 def figures(story: Story) -> Iterator[Markup]:
     """Draw the three figures; the first brings the drawing library for all."""
-    for number, figure in enumerate((auc_figure(story), findings_figure(story), rollout_figure(story))):
+    for place, figure in enumerate((auc_figure(story), findings_figure(story), rollout_figure(story))):
         figure.update_layout(
             paper_bgcolor="rgba(0,0,0,0)",
             plot_bgcolor="rgba(0,0,0,0)",
@@ -170,7 +171,7 @@ def figures(story: Story) -> Iterator[Markup]:
         yield Markup(
             figure.to_html(
                 full_html=False,
-                include_plotlyjs=number == 0,
+                include_plotlyjs=place == 0,
                 config={"displayModeBar": False, "responsive": True},
             )
         )
@@ -200,7 +201,7 @@ def findings_figure(story: Story) -> go.Figure:
     seen = [finding for finding in story.findings if finding.kind != "none"]
     figure = go.Figure()
     figure.add_scatter(
-        x=[MONTHS[month_of(finding) - 1] for finding in seen],
+        x=[MONTHS[finding.month - 1] for finding in seen],
         y=[finding.kind for finding in seen],
         mode="markers",
         marker={"size": 18, "symbol": "square", "color": ACCENT},

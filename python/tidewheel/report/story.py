@@ -1,5 +1,6 @@
 """What one run of the loop over a year amounted to, as records and as the JSON that `tidewheel demo` writes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -61,6 +62,8 @@ class RolloutFacts:
     pairs: int
     agreement: float
     canary_requests: int
+    """Requests that the candidate's arm answered, not counting the baseline arm's."""
+    canary_verdict: str
     guards: tuple[GuardRow, ...]
     requests: RequestCounts
 
@@ -114,8 +117,8 @@ def summary(story: Story) -> dict[str, object]:
             "from_month": story.card.gain_from_month,
         },
         "stages": [asdict(stage) for stage in story.stages],
-        "shadow": {"pairs": first.pairs, "agreement": first.agreement} if first else None,
-        "canary": {"requests": first.canary_requests, "verdict": first.verdict} if first else None,
+        "shadow": {"pairs": first.pairs, "agreement": _finite(first.agreement)} if first else None,
+        "canary": {"requests": first.canary_requests, "verdict": first.canary_verdict} if first else None,
         "rollouts": [
             {
                 "candidate": story.names[rollout.candidate],
@@ -123,7 +126,7 @@ def summary(story: Story) -> dict[str, object]:
                 "verdict": rollout.verdict,
                 "reason": rollout.reason,
                 "pairs": rollout.pairs,
-                "agreement": rollout.agreement,
+                "agreement": _finite(rollout.agreement),
                 "canary_requests": rollout.canary_requests,
             }
             for rollout in story.rollouts
@@ -136,11 +139,11 @@ def summary(story: Story) -> dict[str, object]:
     }
 
 
+def _finite(value: float) -> float | None:
+    """Give a number as JSON knows it: without pairs there is no agreement."""
+    return value if math.isfinite(value) else None
+
+
 def findings_of(findings: Sequence[Finding], month: int) -> list[Finding]:
     """Give the findings of the window of `month`, without those that found nothing."""
-    return [finding for finding in findings if finding.kind != "none" and month_of(finding) == month]
-
-
-def month_of(finding: Finding) -> int:
-    """Tell a finding's month by the middle of its window: a month begins a day earlier or later elsewhere in the world."""
-    return (finding.starts_utc + (finding.ends_utc - finding.starts_utc) / 2).month
+    return [finding for finding in findings if finding.kind != "none" and finding.month == month]

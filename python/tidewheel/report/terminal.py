@@ -1,15 +1,14 @@
 """Tables for the terminal, made with rich from the lifecycle's records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tidewheel.ledger.records import Decision, Evidence, Finding
+from tidewheel.ledger.records import Evidence
 from tidewheel.operations.doctor import Check
-from tidewheel.report.scorecard import Scorecard
-from tidewheel.report.story import findings_of
+from tidewheel.project.criteria import number
 
 COLOURS = {
     "ok": "green",
@@ -21,9 +20,9 @@ COLOURS = {
 }
 
 
-def print_view(view: Table | str, *, to_stderr: bool = False) -> None:
+def print_view(view: Table | str) -> None:
     """Print a table or a line of rich text; in a pipe, without colour and as wide as it needs."""
-    console = Console(stderr=to_stderr, highlight=False)
+    console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200
     console.print(view)
@@ -41,48 +40,7 @@ def checks_table(checks: Sequence[Check]) -> Table:
     for heading in ("check", "state", "found", "remedy"):
         table.add_column(heading, overflow="fold")
     for check in checks:
-        table.add_row(check.name, coloured(check.state), check.detail, check.remedy)
-    return table
-
-
-def months_table(
-    card: Scorecard, findings: Sequence[Finding], decisions: Sequence[Decision], names: Mapping[str, str]
-) -> Table:
-    """Show the year: a row a month, with what was found and decided about it; `names` gives a model's name by its id."""
-    table = Table(
-        title="Month by month: AUC, never retrained against retrained by the loop", title_justify="left"
-    )
-    for heading in (
-        "month",
-        "rows",
-        "share late",
-        "never",
-        "loop",
-        "gain",
-        "in force",
-        "findings",
-        "decisions",
-    ):
-        table.add_column(heading, justify="right" if heading in {"rows", "never", "loop", "gain"} else "left",
-                         overflow="fold")  # fmt: skip
-    for row in card.months:
-        found = [finding.kind for finding in findings_of(findings, row.month)]
-        decided = [
-            f"{' '.join(filter(None, (one.action, names.get(one.subject))))}: {one.reason}"
-            for one in decisions
-            if one.at_utc.month == row.month
-        ]
-        table.add_row(
-            f"{row.month:02d}",
-            f"{row.n_rows:,}",
-            f"{row.n_late / row.n_rows:.2f}",
-            f"{row.static_auc:.3f}",
-            f"{row.loop_auc:.3f}",
-            f"{row.loop_auc - row.static_auc:+.3f}",
-            row.champion,
-            "\n".join(found) or "none",
-            "\n".join(decided) or "none",
-        )
+        table.add_row(check.name, coloured(check.state), escape(check.detail), escape(check.remedy))
     return table
 
 
@@ -93,7 +51,7 @@ def evidence_table(rows: Sequence[tuple[Evidence, bool, str]], title: str) -> Ta
         table.add_column(heading, overflow="fold")
     for evidence, stands, why in rows:
         data = f"{evidence.data_name}@{evidence.data_version}"
-        standing = "[green]yes[/]" if stands else f"[red]no[/]: {why}"
+        standing = "[green]yes[/]" if stands else f"[red]no[/]: {escape(why)}"
         if not evidence.judgements:
             table.add_row(evidence.stage, "", "", "", "", "", coloured(evidence.verdict), data, standing)
         for judgement in evidence.judgements:
@@ -102,8 +60,8 @@ def evidence_table(rows: Sequence[tuple[Evidence, bool, str]], title: str) -> Ta
                 evidence.stage,
                 judgement.metric,
                 judgement.relative_to or "",
-                f"{measured.value:.4g}" if measured else "-",
-                escape(f"[{measured.lower:.4g}, {measured.upper:.4g}]") if measured else "-",
+                number(measured.value) if measured else "-",
+                escape(f"[{number(measured.lower)}, {number(measured.upper)}]") if measured else "-",
                 f"{judgement.comparison} {judgement.threshold:g}",
                 coloured(judgement.verdict),
                 data,

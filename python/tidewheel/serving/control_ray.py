@@ -10,6 +10,7 @@ variables of the head must *not* be in a client's environment, where they break 
 
 import logging
 import os
+import signal
 import threading
 import time
 import urllib.request
@@ -32,8 +33,10 @@ from tidewheel.serving.front import FrontOptions
 CALL_S = 60.0
 """Longest wait for all replicas to answer a call; loading and trying a package takes a second."""
 
-DEPLOY_S = 180.0
 POLL_S = 0.05
+
+RENEWALS = 3
+"""Times a lease is renewed while it lasts: two of them may be lost."""
 
 LOAD = "tidewheel.model.packaging:load_package"
 """Replicas load packages with it; a name, since theirs is another import path than ours."""
@@ -230,12 +233,12 @@ class Control:
         self._tell("renew_lease", generation)
 
     @contextmanager
-    def keep_lease(self, generation: int, every_s: float = 10.0) -> Iterator[None]:
-        """Renew the lease of `generation` every `every_s` until the block ends, by whichever way."""
+    def keep_lease(self, generation: int, lease_s: float) -> Iterator[None]:
+        """Renew the lease of `generation` three times in each `lease_s` until the block ends, by whichever way."""
         ended = threading.Event()
 
         def renew() -> None:
-            while not ended.wait(every_s):
+            while not ended.wait(lease_s / RENEWALS):
                 try:
                     self.renew_lease(generation)
                 except (ServiceError, RayServeException) as error:
@@ -323,16 +326,30 @@ def connect(head: Head) -> Control:
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        ray.init(
-            address=head.address,
-            namespace="tidewheel",
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            ignore_reinit_error=True,
-        )
+        with _own_sigterm():
+            ray.init(
+                address=head.address,
+                namespace="tidewheel",
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                ignore_reinit_error=True,
+            )
     except (ConnectionError, RuntimeError) as error:
         raise ServiceError(f"the Ray head at {head.address} did not answer: {error}") from error
     return Control(head.url)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler: Ray's would abort the process 3 s after a SIGTERM, in the midst of cleaning up."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, ours)
 
 
 def _run(targets: Sequence[Any]) -> None:

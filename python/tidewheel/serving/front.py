@@ -141,10 +141,17 @@ class Front:
             return Answer(error.status, error.body())
         live = now.plan.candidate is not None and time.monotonic() < self._lease_until
         arm: Arm = now.router.arm(request.key) if live else "champion"
-        scored = await self._score(now, arm, request.rows)
-        wall_utc = datetime.now(UTC)
-        at_utc = request.at_utc or wall_utc
-        self._keep(now.plan, arm, request, scored, at_utc, wall_utc, (time.perf_counter() - began) * 1000)
+        try:
+            scored = await self._score(now, arm, request.rows)
+        except asyncio.CancelledError:
+            # The slowest answers are those that callers do not wait for: without them a slow candidate looks quick.
+            latency_ms = (time.perf_counter() - began) * 1000
+            gone = Scored(None, None, None, f"cancelled: the caller left after {latency_ms:.0f} ms")
+            self._keep(now.plan, arm, request, gone, request.at_utc, latency_ms)
+            raise
+        at_utc = self._keep(
+            now.plan, arm, request, scored, request.at_utc, (time.perf_counter() - began) * 1000
+        )
         if live and arm == "champion" and now.router.is_shadowed(request.key):
             self._copy(now.plan, request, scored, at_utc)
         return self._answer(now.plan, request, scored)
@@ -179,10 +186,11 @@ class Front:
         arm: Arm,
         request: Request,
         scored: Scored,
-        at_utc: datetime,
-        wall_utc: datetime,
+        at_utc: datetime | None,
         latency_ms: float,
-    ) -> None:
+    ) -> datetime:
+        wall_utc = datetime.now(UTC)
+        at_utc = at_utc or wall_utc
         assigned = plan.champion if arm != "candidate" else assigned_model(plan, arm)
         records = [
             Prediction(
@@ -214,6 +222,7 @@ class Front:
         self._counts[f"rung {scored.rung}"] += 1
         if scored.error is not None:
             self._counts[f"failed {arm}"] += 1
+        return at_utc
 
     def _copy(self, plan: Plan, request: Request, scored: Scored, at_utc: datetime) -> None:
         assert plan.candidate is not None, "only a live candidate has a shadow"
@@ -314,6 +323,7 @@ class Front:
             "share_canary": plan.share_canary,
             "share_shadow": plan.share_shadow,
             "lease_s": max(left, 0.0) if plan.candidate is not None else None,
+            "replay": self._options.replay,
             "rungs": [rung.name for rung in self._in_force.rungs],
             "counts": dict(self._counts),
             "shadow": {**self._shadow.counts, "rows_waiting": self._shadow.n_rows},

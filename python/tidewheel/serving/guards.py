@@ -262,9 +262,10 @@ def decide_quality(
         InputError: A column is missing, or a label is neither 0 nor 1.
     """
     check_columns(pairs, ["unit", "at_utc", "score_champion", "score_candidate", "label"], "a table of pairs")
-    labelled = pairs.filter(pl.col("label").is_not_null())
+    closed = pairs
     if closed_until_utc is not None:
-        labelled = labelled.filter(pl.col("at_utc").max().over("unit") < closed_until_utc)
+        closed = pairs.filter(pl.col("at_utc").max().over("unit") < closed_until_utc)
+    labelled = closed.filter(pl.col("label").is_not_null())
     if labelled.height == 0:
         return GuardDecision("no data", f"none of {pairs.height} pairs has a label that is due")
     scores = [pl.col(name).cast(pl.Float64) for name in ("score_champion", "score_candidate")]

@@ -140,7 +140,11 @@ class Validator:
         names, astuple = self._names, msgspec.structs.astuple
         rows = [dict(zip(names, astuple(row), strict=True)) for row in read.inputs]
         request_id = read.request_id or uuid4().hex
-        at_utc = read.at_utc.astimezone(UTC) if self._replay and read.at_utc is not None else None
+        try:
+            at_utc = read.at_utc.astimezone(UTC) if self._replay and read.at_utc is not None else None
+        except OverflowError:
+            limit = "a time within the years 1 to 9999 in UTC"
+            raise RequestError(_NOT_ACCEPTABLE, [_problem(None, "at_utc", limit, str(read.at_utc))]) from None
         return Request(rows, request_id, read.key or request_id, at_utc)
 
     def _refusal(self, body: bytes, error: str) -> RequestError:
