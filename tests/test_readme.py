@@ -17,6 +17,12 @@ PYTHON = [code for language, code in BLOCKS if language == "python"]
 SHELL = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines() if line.strip()]
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the examples in a folder of their own: one of them writes a page."""
+    monkeypatch.chdir(tmp_path)
+
+
 def test_the_example_gives_what_it_says() -> None:
     (code,) = PYTHON
     names: dict[str, Any] = {}
@@ -24,6 +30,13 @@ def test_the_example_gives_what_it_says() -> None:
     said = re.search(r"report\.drifted  # (.*)", code)
     assert said is not None
     assert repr(names["report"].drifted) == said[1]
+    assert Path("drift.html").stat().st_size > 0
+
+
+def test_every_picture_exists() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", TEXT)
+    assert pictures
+    assert all((ROOT / picture).is_file() for picture in pictures)
 
 
 def test_the_example_gives_the_numbers_of_scipy() -> None:

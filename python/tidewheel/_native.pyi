@@ -194,6 +194,10 @@ class NumericComparison:
     def continuous(self) -> bool:
         """True when no ties changed the quantiles."""
 
+    @property
+    def shape(self) -> tuple[float, float, list[int], list[int]] | None:
+        """Even bins for the eye: the first one's left edge, their width, and both sides' counts (below, in bins, above)."""
+
 @final
 class CategoryComparison:
     """Two columns of strings over the most frequent strings of the reference."""

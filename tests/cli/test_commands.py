@@ -1,11 +1,14 @@
 """Every command: help, exit codes, and wrong use that names what is wrong and writes nothing."""
 
 import builtins
+import errno
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,81 @@ class TestDrift:
         assert told.code == 0
         assert "x" not in told.out.split()
 
+    def test_every_file_at_once(self, tidewheel: Command, tables: Path) -> None:
+        (tables / "page.html").write_text("an older page", encoding="utf-8")
+        before = listing(tables)
+        files = ["--html", tables / "page.html", "--json", tables / "a.json", "--junit", tables / "a.xml"]
+        told = tidewheel("drift", tables / "reference.parquet", tables / "moved.parquet", *files)
+        assert told.code == 1
+        assert told.out.startswith("1 of 2 columns drifted")
+        assert listing(tables) - before == {tables / "a.json", tables / "a.xml"}
+        assert "<h1>1 of 2 columns drifted</h1>" in (tables / "page.html").read_text(encoding="utf-8")
+        assert 'failures="1"' in (tables / "a.xml").read_text(encoding="utf-8")
+        assert json.loads((tables / "a.json").read_text(encoding="utf-8"))["drifted"] == ["x"]
+        (tables / "plain").touch()
+        assert (tables / "a.xml").stat().st_mode == (tables / "plain").stat().st_mode
+
+    def test_undecided_fails_if_asked(self, tidewheel: Command, tables: Path) -> None:
+        for name in ("reference", "same"):
+            pl.read_parquet(tables / f"{name}.parquet").head(100).write_parquet(
+                tables / f"few_{name}.parquet"
+            )
+        few = (tables / "few_reference.parquet", tables / "few_same.parquet", "--junit", tables / "few.xml")
+        assert tidewheel("drift", *few).code == 0
+        assert 'failures="0"' in (tables / "few.xml").read_text(encoding="utf-8")
+        assert tidewheel("drift", *few, "--fail-on", "undecided").code == 1
+        assert 'failures="2"' in (tables / "few.xml").read_text(encoding="utf-8")
+
+    def test_every_format(self, tidewheel: Command, tables: Path) -> None:
+        frame = pl.read_parquet(tables / "moved.parquet")
+        frame.write_csv(tables / "moved.csv")
+        frame.write_ipc(tables / "moved.arrow")
+        frame.write_delta(tables / "moved")
+        names = ["moved.parquet", "moved.csv", "moved.arrow", "moved"]
+        told = {tidewheel("drift", tables / "reference.parquet", tables / name) for name in names}
+        assert [one.code for one in told] == [1]
+
+    def test_units(self, tidewheel: Command, tables: Path) -> None:
+        for name in ("reference", "moved"):
+            frame = pl.read_parquet(tables / f"{name}.parquet").with_columns(
+                day=pl.int_range(pl.len()) // 100
+            )
+            frame.write_parquet(tables / f"{name}.parquet")
+        told = tidewheel("drift", tables / "reference.parquet", tables / "moved.parquet", "--unit", "day")
+        assert told.code == 1
+        assert "independent" not in told.out
+
+    def test_a_failing_write_leaves_what_was_there(
+        self, tidewheel: Command, tables: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fill_up(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        (tables / "page.html").write_text("an older page", encoding="utf-8")
+        before = listing(tables)
+        monkeypatch.setattr(Path, "chmod", fill_up)
+        files = ["--html", tables / "page.html", "--junit", tables / "report.xml"]
+        told = tidewheel("drift", tables / "reference.parquet", tables / "same.parquet", *files)
+        assert (told.code, told.out) == (2, "")
+        assert "page.html: No space left on device" in told.err
+        assert listing(tables) == before
+        assert (tables / "page.html").read_text(encoding="utf-8") == "an older page"
+
+    def test_pipes_and_links_are_written_through(self, tidewheel: Command, tables: Path) -> None:
+        pipe, link, file = tables / "pipe", tables / "link.json", tables / "file.json"
+        os.mkfifo(pipe)
+        link.symlink_to(file)
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(pipe.read_text, encoding="utf-8")
+            outputs = ["--html", pipe, "--json", link]
+            assert (
+                tidewheel("drift", tables / "reference.parquet", tables / "same.parquet", *outputs).code == 0
+            )
+            assert read.result(timeout=60).endswith("</html>\n")
+        assert pipe.is_fifo()
+        assert link.is_symlink()
+        assert json.loads(file.read_text(encoding="utf-8"))["drifted"] == []
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
@@ -125,9 +203,41 @@ class TestDrift:
             (["reference.parquet", "moved.parquet", "--columns", "z"], "'z'"),
             (["reference.parquet", "moved.parquet", "--unit", "day"], "day"),
             (["reference.parquet", "notes.txt"], "notes.txt"),
-            (["reference.parquet", "moved.parquet", "--json", "no/where.json"], "cannot write"),
+            (["reference.parquet", "moved.parquet", "--json", "no/where.json"], "cannot write no/where.json"),
+            (["nowhere.parquet", "moved.parquet", "--html", "no/where.html"], "cannot write no/where.html"),
+            (
+                ["reference.parquet", "moved.parquet", "--html", "a.html", "--junit", "notes.txt/b"],
+                "notes.txt/b",
+            ),
+            (
+                ["reference.parquet", "moved.parquet", "--html", "a", "--json", "./a"],
+                "another file of this command",
+            ),
+            (
+                ["reference.parquet", "moved.parquet", "--html", "moved.parquet"],
+                "another file of this command",
+            ),
+            (["reference.parquet", ".", "--html", "./page.html"], "another file of this command"),
+            (["reference.parquet", "moved.parquet", "--html", "."], "it is a folder"),
+            (["reference.parquet", "moved.parquet", "--fail-on", "stable"], "--fail-on"),
+            (["reference.parquet", "moved.parquet", "--columns", ""], "''"),
         ],
-        ids=["missing", "empty", "column", "unit", "kind", "unwritable"],
+        ids=[
+            "missing",
+            "empty",
+            "column",
+            "unit",
+            "kind",
+            "unwritable",
+            "refused before reading",
+            "second unwritable",
+            "twice",
+            "over an input",
+            "in an input",
+            "folder",
+            "fail on",
+            "no column",
+        ],
     )
     def test_wrong_use(
         self,

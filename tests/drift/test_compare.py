@@ -1,7 +1,9 @@
 """`drift.compare`: reports, verdicts, units."""
 
+import dataclasses
 import json
 import math
+import sys
 
 import numpy as np
 import polars as pl
@@ -11,7 +13,7 @@ from scipy import stats
 from tidewheel import _native, drift
 from tidewheel.drift import clusters, decision, inputs, parts
 from tidewheel.drift.clusters import Design
-from tidewheel.errors import InputError, InputTypeError, UnknownNameError
+from tidewheel.errors import InputError, InputTypeError, MissingExtraError, UnknownNameError
 
 
 def table(rng, n=6_000, shift=0.0, **more):
@@ -224,6 +226,83 @@ def test_report_in_every_form(rng):
     frame = report.to_polars()
     assert frame["column"].to_list() == [column.name for column in report.columns]
     assert frame.filter(pl.col("verdict") == "drifted")["ks"].item() == report["x"].statistics["ks"]
+
+
+def test_names_cannot_break_the_text():
+    names = {"two\nlines\x1b[2J": [1.0], "x" * 300: [1.0], "naïve 日本": [1.0]}
+    lines = drift.compare(names, names).summary().splitlines()
+    assert [line[:49].rstrip() for line in lines[3:6]] == [
+        "two\ufffdlines\ufffd[2J",
+        "x" * 47 + "…",
+        "naïve 日本",
+    ]
+
+
+def test_dictionaries_hold_everything(rng):
+    report = drift.compare(table(rng), table(rng, shift=1.0))
+    plain = report.to_dict()
+    assert set(plain) == {"drifted"} | {field.name for field in dataclasses.fields(report)}
+    for column, shown in zip(report.columns, plain["columns"], strict=True):
+        assert set(shown) == {field.name for field in dataclasses.fields(column)}
+        assert [part["pvalue"] for part in shown["parts"]] == [part.pvalue for part in column.parts]
+        assert shown["shape"]["current_counts"] == list(column.shape.current_counts)
+
+
+def test_tables_hold_every_number(rng):
+    reference, current = table(rng, 500), table(rng, 400, shift=1.0)
+    reference, current = (
+        side.with_columns(
+            none=pl.lit(None, pl.Float64), inf=pl.when(pl.col("x") > 1).then(np.inf).otherwise("x")
+        )
+        for side in (reference, current)
+    )
+    report = drift.compare(reference, current)
+    frame, pandas = report.to_polars(), report.to_pandas()
+    assert list(pandas.columns) == frame.columns
+    for column, row in zip(report.columns, frame.iter_rows(named=True), strict=True):
+        assert (row["column"], row["effect"]) == (column.name, column.effect and column.effect.name)
+        bounds = [row[name] for name in ("value", "lower", "upper", "threshold")]
+        expected = (
+            [getattr(column.effect, name) for name in ("value", "lower", "upper", "threshold")]
+            if column.effect
+            else [None] * 4
+        )
+        assert bounds == expected
+        names = set(row) & {field.name for field in dataclasses.fields(column)} - {"effect"}
+        assert len(names) == 15
+        assert {name: row[name] for name in names} == {name: getattr(column, name) for name in names}
+        assert {name: row[name] for name in column.statistics} == column.statistics
+    assert frame.filter(pl.col("column") == "inf")["infinite_current"].item() == (current["x"] > 1).mean()
+    for name in frame.columns:
+        theirs = [None if value is None or value != value else value for value in pandas[name].tolist()]
+        assert theirs == frame[name].to_list()
+
+
+def test_tables_of_reports_without_columns_have_their_columns():
+    empty = drift.compare({}, {})
+    assert empty.to_polars().columns == list(empty.to_pandas().columns)
+    assert empty.to_polars().height == len(empty.to_pandas()) == 0
+
+
+@pytest.mark.parametrize(("method", "module"), [("to_polars", "polars"), ("to_pandas", "pandas")])
+def test_a_missing_library_is_named(monkeypatch, method, module):
+    report = drift.compare({"x": [1.0]}, {"x": [1.0]})
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=f"`{method}` needs {module}: install"):
+        getattr(report, method)()
+
+
+def test_sentences_say_what_would_flip_the_verdict(rng):
+    report = drift.compare(table(rng), table(rng, shift=1.0))
+    x, word = report["x"], report["word"]
+    assert f"a threshold of {x.effect.lower:.3g} or more would leave it undecided" in x.sentence
+    assert f"a threshold of {word.effect.upper:.3g} or less would no longer let it pass" in word.sentence
+    assert "(6,000 reference rows, 6,000 current)" in x.sentence
+    assert "p is below 1e-300" in x.sentence
+    few = drift.compare(table(rng, 100), table(rng, 100))["x"]
+    assert "times as many rows on both sides would decide" in few.sentence
+    both = {"x": [1.0, None] * 500}, {"x": [None, None, None, 2.0] * 500}
+    assert "also beyond its threshold: " in drift.compare(*both)["x"].sentence
 
 
 # Corrections

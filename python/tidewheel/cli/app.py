@@ -12,9 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tidewheel import drift
 from tidewheel.cli.names import StageName
-from tidewheel.errors import InputError
 
 app = typer.Typer(
     name="tidewheel",
@@ -159,23 +157,28 @@ def compare_files(
     alpha: Annotated[
         float, typer.Option(min=1e-9, max=0.5, help="False discovery rate over the columns.")
     ] = 0.05,
+    html: Annotated[Path | None, typer.Option(help="Also write the report there as a page.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the report there as JSON.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Also write the report there as JUnit XML, for CI.")
     ] = None,
     fail_on: Annotated[
         Literal["drifted", "undecided"], typer.Option(help="What counts as a failure: exit code 1.")
     ] = "drifted",
 ) -> None:
-    """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use."""
-    from tidewheel.data.sources import read_table  # brings polars and deltalake
+    """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use, with nothing written."""
+    from tidewheel.cli.drift import compare_tables  # brings polars and deltalake
 
-    names = columns.split(",") if columns else None
-    report = drift.compare(read_table(reference), read_table(current), columns=names, unit=unit, alpha=alpha)
-    typer.echo(report.summary())
-    if json_file is not None:
-        write_text(json_file, report.to_json())
-    failing = {"drifted"} if fail_on == "drifted" else {"drifted", "undecided"}
-    raise typer.Exit(1 if any(column.verdict in failing for column in report.columns) else 0)
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    files = {"html": html, "json": json_file, "junit": junit}
+    outputs = {form: path for form, path in files.items() if path is not None}
+    raise typer.Exit(
+        compare_tables(
+            reference, current, columns=names, unit=unit, alpha=alpha, outputs=outputs, fail_on=fail_on
+        )
+    )
 
 
 @serve_app.command("up")
@@ -205,11 +208,3 @@ def serve_status(project: Project = Path(".")) -> None:
     from tidewheel.cli.projects import ask_serving  # brings psutil
 
     raise typer.Exit(ask_serving(project))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, or say why it cannot be written."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error

@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from tidewheel import _native
 from tidewheel.drift import clusters, decision, inputs, parts, statistics
-from tidewheel.drift.report import ColumnDrift, DriftReport, PartDrift
+from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
+from tidewheel.drift.report import DriftReport
 from tidewheel.errors import InputError, InputTypeError
 
 #: Quantile bins of a numeric column: for PSI, and for the spread between units.
 BINS = 10
+#: Names of a category that its picture shows; all others are counted together.
+NAMES_SHOWN = 10
 
 _ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
 _NUMERIC = {"number": "numeric", "temporal": "temporal"}
@@ -176,6 +179,8 @@ class _Measured:
     nan: tuple[int, int]
     unseen: float
     problem: str
+    infinite: tuple[int, int] = (0, 0)
+    shape: Shape | None = None
 
 
 def _measure(
@@ -216,16 +221,16 @@ def _measure_numbers(
     r, c = found.reference, found.current
     rows, missing, nan = (r.rows, c.rows), (r.missing, c.missing), (r.nan, c.nan)
     infinite = (r.infinite_above + r.infinite_below, c.infinite_above + c.infinite_below)
-    kind = _NUMERIC[pair[0].kind]
+    kind, shape = _NUMERIC[pair[0].kind], _shape_of_numbers(found, pair[0].dtype)
     if found.distance is None:
-        return _Measured(name, kind, rows, [], {}, missing, nan, 0.0, _no_values(rows, missing))
+        return _Measured(name, kind, rows, [], {}, missing, nan, 0.0, _no_values(rows, missing), infinite)
     values, shares = clusters.independent(found.distance.n, found.distance.m), clusters.independent(*rows)
     if units is not None:
         edges = inputs.read_array("edges", np.array(found.edges, dtype=statistics.domain(pair[0])))
         tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
         values, shares = _designs(tables, ordered=True)
         if values.df == 0:
-            return _Measured(name, kind, rows, [], {}, missing, nan, 0.0, _ONE_UNIT)
+            return _Measured(name, kind, rows, [], {}, missing, nan, 0.0, _ONE_UNIT, infinite, shape)
     tests = [parts.compare_numbers(found.distance, values, alpha)]
     for part, counts in (("missing", missing), ("nan", nan), ("infinite", infinite)):
         if any(counts):
@@ -233,7 +238,23 @@ def _measure_numbers(
     shown = {"ks": found.distance.statistic}
     if sum(found.current_counts):
         shown["psi"] = statistics.psi_of_counts(found.reference_counts, found.current_counts, "jeffreys")
-    return _Measured(name, kind, rows, tests, shown, missing, nan, 0.0, "")
+    return _Measured(name, kind, rows, tests, shown, missing, nan, 0.0, "", infinite, shape)
+
+
+def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | None:
+    if found.shape is None:
+        return None
+    low, width, reference, current = found.shape
+    return Shape(tuple(reference), tuple(current), (), low, width, dtype)
+
+
+def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape:
+    names = tuple(found.names[:NAMES_SHOWN])
+    r, c = (
+        (*counts[: len(names)], sum(counts[len(names) :]))
+        for counts in (found.reference_counts, found.current_counts)
+    )
+    return Shape(r, c, names, None, None, dtype)
 
 
 def _measure_categories(
@@ -264,7 +285,8 @@ def _measure_categories(
         "total_variation": tests[0].effect.value,
         "psi": statistics.psi_of_counts(found.reference_counts, found.current_counts, "jeffreys"),
     }
-    return _Measured(name, "categorical", rows, tests, shown, missing, (0, 0), found.unseen / m, "")
+    share, shape = found.unseen / m, _shape_of_categories(found, pair[0].dtype)
+    return _Measured(name, "categorical", rows, tests, shown, missing, (0, 0), share, "", shape=shape)
 
 
 def _no_values(rows: tuple[int, int], missing: tuple[int, int]) -> str:
@@ -294,9 +316,9 @@ def _column(column: _Measured, pvalues: tuple[float, float] | None, alpha: float
     reason, part = column.problem, None
     if pvalues is not None:
         verdict, part, reason = decision.decide_column(column.parts, *pvalues, alpha)
-    missing, nan = (
+    missing, nan, infinite = (
         [count / max(rows, 1) for count, rows in zip(counts, column.rows, strict=True)]
-        for counts in (column.missing, column.nan)
+        for counts in (column.missing, column.nan, column.infinite)
     )
     return ColumnDrift(
         name=column.name,
@@ -316,4 +338,7 @@ def _column(column: _Measured, pvalues: tuple[float, float] | None, alpha: float
         nan_current=nan[1],
         unseen=column.unseen,
         design_effect=part.design.effect if part else 1.0,
+        infinite_reference=infinite[0],
+        infinite_current=infinite[1],
+        shape=column.shape,
     )

@@ -138,13 +138,20 @@ def _reason(part: Part, verdict: Verdict, pvalue: float, alpha: float) -> str:
     effect = part.effect
     interval = f"{effect.name} is {effect.value:.3g} (between {effect.lower:.3g} and {effect.upper:.3g})"
     if verdict == "drifted":
-        return f"{part.name}: {interval}, above {effect.threshold:g} for sure, and p is {pvalue:.2g}"
+        return (
+            f"{part.name}: {interval}, above {effect.threshold:g} even at its lower bound, and {_p(pvalue)}"
+        )
     if verdict == "stable":
         size = "the difference is real but small" if pvalue <= alpha else "no difference that matters"
-        return f"{part.name}: {interval}, below {effect.threshold:g} for sure: {size}"
+        return f"{part.name}: {interval}, below {effect.threshold:g} even at its upper bound: {size}"
     if effect.lower > effect.threshold:
-        return f"{part.name}: {interval}, above {effect.threshold:g}, but p is {pvalue:.2g} after correction"
+        return f"{part.name}: {interval}, above {effect.threshold:g}, but {_p(pvalue)} after correction"
     return f"{part.name}: {interval}, which includes {effect.threshold:g}; {_rows_needed(part)}"
+
+
+def _p(pvalue: float) -> str:
+    # The least p-values underflow to 0, which no p-value is.
+    return f"p is {pvalue:.2g}" if pvalue > 0 else "p is below 1e-300"
 
 
 def _rows_needed(part: Part) -> str:

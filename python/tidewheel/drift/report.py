@@ -1,80 +1,23 @@
-"""What `compare` returns: a record per column, and the report that holds them.
+"""What `compare` returns: the report that holds a record per column.
 
-Records are plain data; `DriftReport` renders them as dictionaries, JSON, text and a polars table, and computes nothing.
+`DriftReport` shows the records (`columns`) as dictionaries, JSON, text, tables, a page (`page`) and a suite of tests
+(`junit`), and computes nothing.
 """
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from tidewheel.drift.decision import Effect, Verdict
-from tidewheel.errors import MissingExtraError, UnknownNameError
+from tidewheel.drift import junit, page
+from tidewheel.drift.columns import ColumnDrift
+from tidewheel.drift.markup import shorten
+from tidewheel.errors import InputError, MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
-
-
-@dataclass(frozen=True, slots=True)
-class PartDrift:
-    """One test inside a column.
-
-    Attributes:
-        name: "values", "missing", "nan", "infinite" or "unseen".
-        test: The test.
-        statistic: Its statistic.
-        pvalue: Its p-value, uncorrected.
-        effect: The effect with its bounds.
-    """
-
-    name: str
-    test: str
-    statistic: float
-    pvalue: float
-    effect: Effect
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnDrift:
-    """What is known of one column.
-
-    Attributes:
-        name: Its name.
-        kind: "numeric", "temporal" or "categorical"; the type's name where nothing was computed.
-        verdict: "drifted", "stable", "undecided" or "not computed".
-        reason: One sentence why.
-        statistics: Statistics by name ("ks", "psi", ...), for information; one of them decides.
-        pvalue: The least p-value of the parts times their number; None if not computed.
-        pvalue_corrected: The same, corrected over the columns of the report.
-        effect: The effect of the part that decides; None if not computed.
-        parts: The tests inside the column.
-        n_reference: Rows of the reference.
-        n_current: Rows of the current sample.
-        missing_reference: Share of missing rows in the reference, in [0, 1].
-        missing_current: Share of missing rows in the current sample.
-        nan_reference: Share of NaN rows.
-        nan_current: Share of NaN rows.
-        unseen: Share of current rows whose string the reference never has; 0 for numbers.
-        design_effect: How many times fewer current rows count for, because they come in units; 1 for independent rows.
-    """
-
-    name: str
-    kind: str
-    verdict: Verdict
-    reason: str
-    statistics: dict[str, float]
-    pvalue: float | None
-    pvalue_corrected: float | None
-    effect: Effect | None
-    parts: tuple[PartDrift, ...]
-    n_reference: int
-    n_current: int
-    missing_reference: float
-    missing_current: float
-    nan_reference: float
-    nan_current: float
-    unseen: float
-    design_effect: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +57,34 @@ class DriftReport:
         raise UnknownNameError(f"column must be one of {known}; got {name!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as dictionaries, lists, strings and numbers, `drifted` included; floats that are not finite
-        become None.
-        """  # noqa: D205
-        content = _plain(asdict(self))
-        assert isinstance(content, dict)
-        return {"drifted": list(self.drifted), **content}
+        """Return everything as dictionaries, lists, strings and numbers.
+
+        Returns:
+            The attributes by name, columns with their parts and shapes, and `drifted`; floats that are not finite are None.
+
+        Example:
+            >>> from tidewheel import drift
+            >>> report = drift.compare({"x": range(1000)}, {"x": range(500, 1500)})
+            >>> found = report.to_dict()
+            >>> found["drifted"], found["columns"][0]["effect"]["value"]
+            (['x'], 0.5)
+        """
+        return {
+            "drifted": list(self.drifted),
+            **{f.name: _plain(getattr(self, f.name)) for f in fields(self)},
+        }
 
     def to_json(self) -> str:
-        """Return `to_dict()` as JSON."""
+        """Return `to_dict()` as JSON (RFC 8259: no NaN, no infinity)."""
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_polars(self) -> "pl.DataFrame":
-        """Return one row per column.
+        """Return one row per column, in the order of the report.
+
+        Returns:
+            Name, kind, verdict and reason; the deciding effect with bounds and threshold; p-values; rows; shares of missing,
+            NaN, infinite and unseen rows; the design effect; one column per statistic, null where it is not defined. The
+            tests inside a column and its shape are in `to_dict` alone.
 
         Raises:
             MissingExtraError: polars is not installed.
@@ -136,10 +94,90 @@ class DriftReport:
             import polars as pl
         except ImportError as error:
             raise MissingExtraError("`to_polars` needs polars: install tidewheel[data]") from error
-        return pl.DataFrame([_row(column) for column in self.columns], schema=_SCHEMA)
+        schema = self._schema()
+        return pl.DataFrame(self._rows(schema), schema=schema, orient="row")
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return what `to_polars` does as a pandas table, NaN standing for null.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            # pandas is optional: the base install has NumPy alone.
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("`to_pandas` needs pandas: install pandas") from error
+        schema = self._schema()
+        table = pd.DataFrame(self._rows(schema), columns=list(schema))
+        return table.astype({name: kind for name, kind in schema.items() if kind is not str})
+
+    def to_html(self, path: PathLike[str] | str | None = None) -> str:
+        """Give the report as one HTML page that needs no network, and write it where a path is given.
+
+        A row per column, the most urgent first: verdict, number, bound, rows, what would flip it, and a picture of both
+        distributions; all tests and shares on demand. The page can be sorted, searched and filtered by verdict, and reads
+        without scripts.
+
+        Args:
+            path: The file to write; its folder must exist. A file that is there is replaced.
+
+        Returns:
+            The page.
+
+        Raises:
+            InputError: the file cannot be written.
+
+        Cost: about 0.1 ms and 2 kB per column.
+        """
+        return _write(path, page.render_page(self.columns, self._facts(), self.warnings))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the 30 most urgent columns, without scripts."""
+        return page.render_notebook(self.columns, self._facts(), self.warnings)
+
+    def to_junit(self, path: PathLike[str] | str | None = None, *, fail_on: str = "drifted") -> str:
+        """Give the report as JUnit XML, which CI systems show, and write it where a path is given.
+
+        A test case per column: one that drifted fails with its sentence; one that could not be computed counts as skipped.
+
+        Args:
+            path: The file to write; its folder must exist. A file that is there is replaced.
+            fail_on: "drifted", or "undecided": then undecided columns fail too.
+
+        Returns:
+            The XML.
+
+        Raises:
+            UnknownNameError: an unknown `fail_on`.
+            InputError: the file cannot be written.
+        """
+        return _write(path, junit.render(self.columns, self._facts(), fail_on))
+
+    def _facts(self) -> list[tuple[str, str]]:
+        unit = "none: rows count as independent"
+        if self.unit is not None and self.units is not None:
+            unit = f"{self.unit}: {self.units[0]:,} and {self.units[1]:,}"
+        return [
+            ("reference", f"{self.n_reference:,} rows"),
+            ("current", f"{self.n_current:,} rows"),
+            (
+                "level",
+                f"{self.alpha:g}, corrected over columns by {_CORRECTIONS.get(self.correction, self.correction)}",
+            ),
+            ("units", unit),
+        ]
+
+    def _schema(self) -> dict[str, type]:
+        found = dict.fromkeys(name for column in self.columns for name in column.statistics)
+        return {**_SCHEMA, **dict.fromkeys([*_STATISTICS, *found], float)}
+
+    def _rows(self, schema: dict[str, type]) -> list[tuple[Any, ...]]:
+        rows = [_row(column) for column in self.columns]
+        return [tuple(row.get(name) for name in schema) for row in rows]
 
     def summary(self) -> str:
-        """Return the report as a table of text, drifted columns first."""
+        """Return the report as a table of text, drifted columns first; names are cut at 48 characters."""
         order = ("drifted", "undecided", "not computed", "stable")
         lines = [["column", "kind", "verdict", "effect", "between", "p corrected"]]
         for column in sorted(self.columns, key=lambda column: order.index(column.verdict)):
@@ -147,7 +185,14 @@ class DriftReport:
             value = f"{effect.value:.4f}" if effect else "-"
             between = f"{effect.lower:.4f} .. {effect.upper:.4f}" if effect else "-"
             lines.append(
-                [column.name, column.kind, column.verdict, value, between, "-" if p is None else f"{p:.2g}"]
+                [
+                    _cell(column.name),
+                    column.kind,
+                    column.verdict,
+                    value,
+                    between,
+                    "-" if p is None else f"{p:.2g}",
+                ]
             )
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         table = [
@@ -160,7 +205,20 @@ class DriftReport:
         return "\n".join([head, "", *table, *("" for _ in self.warnings[:1]), *self.warnings])
 
 
-_SCHEMA: dict[str, type[str] | type[float]] = {
+#: Characters of a column's name in the table of text.
+NAME_LENGTH = 48
+
+_CORRECTIONS = {
+    "bh": "Benjamini-Hochberg",
+    "by": "Benjamini-Yekutieli",
+    "bonferroni": "Bonferroni",
+    "none": "nothing",
+}
+
+#: In every table, whatever the kinds of the columns; further statistics follow.
+_STATISTICS = ("ks", "psi", "chi_square", "total_variation")
+
+_SCHEMA: dict[str, type] = {
     "column": str,
     "kind": str,
     "verdict": str,
@@ -172,37 +230,48 @@ _SCHEMA: dict[str, type[str] | type[float]] = {
     "threshold": float,
     "pvalue": float,
     "pvalue_corrected": float,
+    "n_reference": int,
+    "n_current": int,
     "missing_reference": float,
     "missing_current": float,
+    "nan_reference": float,
+    "nan_current": float,
+    "infinite_reference": float,
+    "infinite_current": float,
     "unseen": float,
-    "ks": float,
-    "psi": float,
+    "design_effect": float,
 }
 
 
 def _row(column: ColumnDrift) -> dict[str, Any]:
     effect = column.effect
-    return {
-        "column": column.name,
-        "kind": column.kind,
-        "verdict": column.verdict,
-        "reason": column.reason,
-        "effect": effect.name if effect else None,
-        "value": effect.value if effect else None,
-        "lower": effect.lower if effect else None,
-        "upper": effect.upper if effect else None,
-        "threshold": effect.threshold if effect else None,
-        "pvalue": column.pvalue,
-        "pvalue_corrected": column.pvalue_corrected,
-        "missing_reference": column.missing_reference,
-        "missing_current": column.missing_current,
-        "unseen": column.unseen,
-        "ks": column.statistics.get("ks"),
-        "psi": column.statistics.get("psi"),
-    }
+    shown = {} if effect is None else {name: getattr(effect, name) for name in _EFFECT}
+    plain = {name: getattr(column, name) for name in _SCHEMA if name not in {"column", "effect", *_EFFECT}}
+    return {"column": column.name, "effect": effect and effect.name, **plain, **shown, **column.statistics}
+
+
+_EFFECT = ("value", "lower", "upper", "threshold")
+
+
+def _write(path: PathLike[str] | str | None, text: str) -> str:
+    try:
+        if path is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    return text
+
+
+def _cell(name: str) -> str:
+    # A name with control characters could move a terminal's cursor, or break the table.
+    return shorten("".join(sign if sign.isprintable() else "\ufffd" for sign in name), NAME_LENGTH)
 
 
 def _plain(value: Any) -> Any:
+    """Turn records into dictionaries and tuples into lists, in one pass: `asdict` copies every number of every shape."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -146,6 +146,7 @@ pub struct NumericComparison {
     reference_counts: Vec<u64>,
     current_counts: Vec<u64>,
     continuous: bool,
+    shape: Option<(f64, f64, Vec<u64>, Vec<u64>)>,
 }
 
 impl NumericComparison {
@@ -158,6 +159,9 @@ impl NumericComparison {
             reference_counts: found.reference_counts,
             current_counts: found.current_counts,
             continuous: found.continuous,
+            shape: found
+                .shape
+                .map(|shape| (shape.low, shape.width, shape.reference, shape.current)),
         }
     }
 }

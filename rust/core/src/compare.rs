@@ -1,11 +1,13 @@
 //! Whole columns at once: everything a report needs of a pair of numeric columns.
 
+use crate::cells::CellMap;
 use crate::column::{Column, Parts};
 use crate::domain::Domain;
-use crate::histogram;
+use crate::histogram::{self, Counted};
 use crate::ks::{self, Alternative, Distance};
 use crate::parallel;
 use crate::select;
+use crate::shape::{self, Layout, Shape};
 
 /// What a report needs of a pair of numeric columns.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Numeric<K> {
     pub current_counts: Vec<u64>,
     /// True when no ties changed the quantiles.
     pub continuous: bool,
+    /// Counts of both samples on even bins, to be looked at.
+    pub shape: Option<Shape>,
 }
 
 /// Compare a pair of numeric columns.
@@ -33,7 +37,13 @@ pub fn numeric<K: Domain>(
     bins: usize,
     threads: Option<usize>,
 ) -> Numeric<K> {
-    let distance = ks::distance(reference, current, Alternative::TwoSided, threads).ok();
+    let mut shape = None;
+    let watch = |map: &CellMap, r: &Counted, c: &Counted| {
+        shape =
+            Layout::choose::<K>(reference, current).and_then(|layout| layout.from_cells(map, r, c));
+    };
+    let side = Alternative::TwoSided;
+    let distance = ks::distance_and_cells(reference, current, side, threads, watch).ok();
     let Ok(fitted) = select::quantile_bins::<K>(reference, bins, threads) else {
         let (reference, current) = (
             select::range::<K>(reference, threads).1,
@@ -48,6 +58,7 @@ pub fn numeric<K: Domain>(
             reference_counts,
             current_counts,
             continuous: false,
+            shape: None,
         };
     };
     let counted = histogram::count_slots(current, &fitted.thresholds, threads);
@@ -59,6 +70,7 @@ pub fn numeric<K: Domain>(
         reference_counts: fitted.counts,
         current_counts: counted.counts,
         continuous: fitted.continuous,
+        shape: shape.or_else(|| shape::count::<K>(reference, current, threads)),
     }
 }
 

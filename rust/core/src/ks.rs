@@ -10,7 +10,7 @@ use crate::cells::CellMap;
 use crate::column::{Column, Infinities, Parts};
 use crate::domain::Domain;
 use crate::error::Error;
-use crate::histogram;
+use crate::histogram::{self, Counted};
 use crate::select;
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
@@ -73,6 +73,20 @@ pub fn distance<K: Domain>(
     alternative: Alternative,
     threads: Option<usize>,
 ) -> Result<Distance<K>, Error> {
+    distance_and_cells(reference, current, alternative, threads, |_, _, _| ())
+}
+
+/// Measure the distance and show the cells of both columns to `watch`, if the rows were counted into cells at all.
+///
+/// # Errors
+/// As [`distance`].
+pub fn distance_and_cells<K: Domain>(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    alternative: Alternative,
+    threads: Option<usize>,
+    watch: impl FnOnce(&CellMap, &Counted, &Counted),
+) -> Result<Distance<K>, Error> {
     if reference.len() + current.len() <= SORT_UP_TO {
         let (mut r, reference_parts) = select::collect::<K>(reference, Infinities::Keep);
         let (mut c, current_parts) = select::collect::<K>(current, Infinities::Keep);
@@ -88,6 +102,7 @@ pub fn distance<K: Domain>(
     );
     let r = histogram::count_cells::<K>(reference, &map, Infinities::Keep, threads);
     let c = histogram::count_cells::<K>(current, &map, Infinities::Keep, threads);
+    watch(&map, &r, &c);
     let mut search = Search::new(
         r.parts.numbers() as usize,
         c.parts.numbers() as usize,

@@ -6,7 +6,8 @@
 //! Where to look: [`cells`] maps values to small indices without branching, [`bins`] turns that into exact bins,
 //! [`histogram`] counts, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
 //! branch and bound over cells, [`categories`] counts strings, [`units`] counts per cluster, [`psi`] and
-//! [`kolmogorov`] hold the formulas, [`special`] the functions under them, [`compare`] runs whole columns.
+//! [`kolmogorov`] hold the formulas, [`special`] the functions under them, [`shape`] counts for the eye, [`compare`] runs
+//! whole columns.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -25,6 +26,7 @@ pub mod ks;
 pub mod parallel;
 pub mod psi;
 pub mod select;
+pub mod shape;
 pub mod special;
 pub mod units;
 
