@@ -3,8 +3,8 @@
 from tidewheel import drift
 
 NAMES = {
-    "Beside", "ColumnDrift", "DriftReport", "Effect", "KsResult", "PartDrift", "PsiResult", "ReferenceBins", "compare",
-    "fit_bins", "histogram", "ks", "psi",
+    "Beside", "ColumnDrift", "DriftReport", "Effect", "KsResult", "PartDrift", "Profile", "PsiResult",
+    "ReferenceBins", "Window", "compare", "fit_bins", "histogram", "ks", "psi",
 }  # fmt: skip
 
 

@@ -5,11 +5,13 @@
     drift.psi(reference, current).pvalue
     drift.compare(reference_table, current_table).drifted
 
-`statistics` has the functions on arrays, `comparison` the comparison of tables, `results` and `report` what they return.
+`statistics` has the functions on arrays, `comparison` the comparison of tables, `profile` references learned once and
+counts that add up, `results` and `report` what they return.
 """
 
 from tidewheel.drift.comparison import compare
 from tidewheel.drift.decision import Effect
+from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.report import ColumnDrift, DriftReport, PartDrift
 from tidewheel.drift.results import Beside, KsResult, PsiResult, ReferenceBins
 from tidewheel.drift.statistics import fit_bins, histogram, ks, psi
@@ -21,8 +23,10 @@ __all__ = [
     "Effect",
     "KsResult",
     "PartDrift",
+    "Profile",
     "PsiResult",
     "ReferenceBins",
+    "Window",
     "compare",
     "fit_bins",
     "histogram",
