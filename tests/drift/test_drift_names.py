@@ -4,7 +4,7 @@ from tidewheel import drift
 
 NAMES = {
     "Beside", "ColumnDrift", "DriftReport", "Effect", "KsResult", "PartDrift", "Profile", "PsiResult",
-    "ReferenceBins", "Window", "compare", "fit_bins", "histogram", "ks", "psi",
+    "ReferenceBins", "Window", "compare", "fit_bins", "histogram", "ks", "psi", "scan",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.report import ColumnDrift, DriftReport, PartDrift
 from tidewheel.drift.results import Beside, KsResult, PsiResult, ReferenceBins
 from tidewheel.drift.statistics import fit_bins, histogram, ks, psi
+from tidewheel.drift.streams import scan
 
 __all__ = [
     "Beside",
@@ -32,4 +33,5 @@ __all__ = [
     "histogram",
     "ks",
     "psi",
+    "scan",
 ]
