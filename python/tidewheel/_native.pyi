@@ -392,7 +392,7 @@ def fit_blocks(references: list[Column], bins: int, threads: int | None = None) 
     """Fit blocks to numeric columns, about `4 sqrt(n)` (1,024 to 16,384), and `bins` bins whose edges are among theirs.
 
     Edges are quantiles; a value heavier than a block, and each value of a column with no more distinct values than
-    blocks, has a block of its own. Cost: O(n), a few passes.
+    blocks, has a block of its own. Cost: O(n), a few passes, and the sorting of most of a column of many distinct values.
     """
 
 def count_blocks(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tidewheel import _native
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Parts:
     """What a column holds beside finite numbers, in rows; `_native.Parts` that can be made.
 
@@ -28,7 +28,7 @@ class Parts:
     infinite_below: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class NumberCounts:
     """A pair of numeric columns.
 
@@ -47,7 +47,7 @@ class NumberCounts:
     current_counts: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CategoryCounts:
     """A pair of categorical columns over the reference's most frequent strings.
 

@@ -25,7 +25,7 @@ _WITHOUT_TYPE = ("null", "unsupported")
 _DOMAINS = ("f8", "i8", "u8")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Numbers:
     """A column of numbers or times.
 
@@ -45,7 +45,7 @@ class Numbers:
     reference: Counts
     edges: npt.NDArray[Any]
     bin_edges: Counts
-    blocks: _native.Blocks = field(init=False, repr=False)
+    blocks: _native.Blocks = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", _native.Blocks(inputs.read_array("edges", self.edges)))
@@ -97,7 +97,7 @@ class Numbers:
         return cls(name, dtype, kind, reference, edges, bin_edges)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Words:
     """A column of strings or booleans.
 
@@ -119,7 +119,7 @@ class Words:
     text: bytes
     lengths: Counts
     counts: Counts
-    vocabulary: _native.Vocabulary = field(init=False, repr=False)
+    vocabulary: _native.Vocabulary = field(init=False)
 
     def __post_init__(self) -> None:
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.lengths)])
@@ -177,7 +177,7 @@ class Words:
         return cls(name, dtype, kind, missing, text, lengths, counts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Others:
     """A column that no statistic takes, or one without a type; only its rows are counted.
 
