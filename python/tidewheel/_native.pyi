@@ -12,23 +12,33 @@ from numpy.typing import NDArray
 _Number = int | float
 
 __all__ = [
+    "Batches",
+    "Blocks",
     "CategoryComparison",
     "Column",
     "FittedBins",
+    "FittedBlocks",
     "KsDistance",
+    "KsEnclosure",
     "NumericComparison",
     "Parts",
     "Units",
+    "Vocabulary",
     "chi2_sf",
     "compare_categories",
     "compare_numeric",
+    "count_blocks",
     "count_names_by_unit",
     "count_numbers_by_unit",
     "count_slots",
+    "count_vocabularies",
+    "enclose_ks",
     "encode_units",
     "f_sf",
     "find_range",
+    "fit_blocks",
     "fit_quantiles",
+    "fit_vocabulary",
     "kolmogorov_sf",
     "ks_distance",
     "ks_pvalue",
@@ -312,3 +322,95 @@ def normal_sf(z: float) -> float:
 
 def kolmogorov_sf(z: float, df: float | None = None) -> float:
     """Upper tail of Kolmogorov's limit law; with `df`, when the scale was estimated with so many degrees of freedom."""
+
+# Mergeable states
+
+@final
+class Blocks:
+    """Blocks of a numeric column, cut at edges that are finite and increase strictly; the outer blocks are open.
+
+    Edges of 64-bit integers take integers alone, float edges take any numbers.
+    """
+
+    def __new__(cls, edges: Column) -> Blocks: ...
+
+@final
+class Vocabulary:
+    """The strings of a reference, each once: the first `named` are counted apart."""
+
+    def __new__(cls, names: Column, named: int) -> Vocabulary: ...
+
+@final
+class FittedBlocks:
+    """What a reference column gives to a profile."""
+
+    @property
+    def domain(self) -> Literal["float64", "int64", "uint64"]:
+        """The type of the edges: integers only where they lie beyond 2^53."""
+
+    @property
+    def edges(self) -> list[_Number]:
+        """Edges of the blocks; none when the reference holds no finite value."""
+
+    @property
+    def counts(self) -> list[int]:
+        """Finite reference values per block."""
+
+    @property
+    def parts(self) -> Parts:
+        """What else the reference holds."""
+
+    @property
+    def bin_edges(self) -> list[_Number]:
+        """Interior edges of the bins at the reference's quantiles; each is an edge of the blocks."""
+
+@final
+class KsEnclosure:
+    """An interval that holds a Kolmogorov-Smirnov distance."""
+
+    @property
+    def lower(self) -> float:
+        """The distance is at least this."""
+
+    @property
+    def upper(self) -> float:
+        """The distance is at most this; equal to `lower` where counts give it exactly."""
+
+    @property
+    def n(self) -> int:
+        """Reference numbers used."""
+
+    @property
+    def m(self) -> int:
+        """Current numbers used."""
+
+@final
+class Batches:
+    """The batches of a table with `__arrow_c_stream__`, one at a time; for one thread at a time."""
+
+    def __new__(cls, table: object) -> Batches: ...
+    def __iter__(self) -> Batches: ...
+    def __next__(self) -> list[Column]: ...
+
+def fit_blocks(references: list[Column], bins: int, threads: int | None = None) -> list[FittedBlocks]:
+    """Fit blocks to numeric columns, about `4 sqrt(n)` (1,024 to 16,384), and `bins` bins whose edges are among theirs.
+
+    Edges are quantiles; a value heavier than a block, and each value of a column with no more distinct values than
+    blocks, has a block of its own. Cost: O(n), a few passes, and the sorting of most of a column of many distinct values.
+    """
+
+def count_blocks(
+    columns: list[Column], blocks: list[Blocks], threads: int | None = None
+) -> list[tuple[bytes, Parts]]:
+    """Count the finite values of each column per block, as 64-bit integers in the machine's byte order. Cost: O(n)."""
+
+def fit_vocabulary(reference: Column, threads: int | None = None) -> tuple[bytes, bytes, bytes, Parts]:
+    """Count strings or booleans, most frequent first: the names end to end, their lengths, their rows, and the parts."""
+
+def count_vocabularies(
+    columns: list[Column], vocabularies: list[Vocabulary], threads: int | None = None
+) -> list[tuple[bytes, Parts]]:
+    """Count the rows of each column per named string; two more places take the other known and the unseen strings."""
+
+def enclose_ks(blocks: Blocks, reference: Column, current: Column) -> KsEnclosure:
+    """Enclose the two-sided distance of two columns of counts: minus infinity, the blocks in order, plus infinity."""

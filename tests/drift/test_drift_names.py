@@ -3,8 +3,8 @@
 from tidewheel import drift
 
 NAMES = {
-    "Beside", "ColumnDrift", "DriftReport", "Effect", "KsResult", "PartDrift", "PsiResult", "ReferenceBins",
-    "Shape", "compare", "fit_bins", "histogram", "ks", "psi",
+    "Beside", "ColumnDrift", "DriftReport", "Effect", "KsResult", "PartDrift", "Profile", "PsiResult",
+    "ReferenceBins", "Shape", "Window", "compare", "fit_bins", "histogram", "ks", "psi", "scan",
 }  # fmt: skip
 
 

@@ -193,3 +193,24 @@ def test_numpy_alone_is_enough():
 def test_import_brings_no_table_library():
     code = "import sys; from tidewheel import drift; print({'polars', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules))"
     assert run(code).strip() == "set()"
+
+
+def test_interpreter_lock_is_released_while_a_window_counts(samples):
+    profile = drift.Profile.fit({"x": samples[0]})
+    inside, ticks = threading.Event(), 0
+    batch = {"x": np.tile(samples[1], 20)}
+
+    def work():
+        inside.set()
+        for _ in range(10):
+            profile.window().update(batch, threads=1)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert inside.wait(DEADLINE_S)
+    while worker.is_alive():
+        ticks += 1
+        time.sleep(0.001)
+    worker.join()
+    # Held, the lock would allow about a tick between two calls.
+    assert ticks > 40

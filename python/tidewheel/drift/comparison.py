@@ -5,8 +5,8 @@ Reads both tables (`inputs`), counts in Rust, tests each column's parts (`parts`
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tidewheel import _native
 from tidewheel.drift import clusters, decision, inputs, parts, statistics
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
+from tidewheel.drift.counted import CategoryCounts, NumberCounts
 from tidewheel.drift.report import DriftReport
 from tidewheel.errors import InputError, InputTypeError
 
@@ -22,9 +23,12 @@ BINS = 10
 #: Names of a category that its picture shows; all others are counted together.
 NAMES_SHOWN = 10
 
+#: What a report without units says.
+INDEPENDENT = "Rows treated as independent; name the day or user of a row as `unit` if they are not."
 _ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
-_NUMERIC = {"number": "numeric", "temporal": "temporal"}
-_CATEGORICAL = {"string": "categorical", "boolean": "categorical"}
+#: What a report calls the kinds of columns.
+NUMERIC = {"number": "numeric", "temporal": "temporal"}
+CATEGORICAL = {"string": "categorical", "boolean": "categorical"}
 
 
 def compare(
@@ -80,15 +84,13 @@ def compare(
         >>> report.drifted, report["lane"].verdict
         (('speed',), 'stable')
     """
-    if not 0 < alpha < 1:
-        raise InputError(f"`alpha` must lie between 0 and 1; got {alpha}")
-    decision.correct_pvalues([], correction)
+    check_levels(alpha, correction)
     r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
     names = list(columns) if columns is not None else [name for name in r_table if name != unit]
     pairs = {name: _pair(name, r_table, c_table) for name in names}
     units = None if unit is None else _Units.read(unit, *_pair(unit, r_table, c_table))
     measured = _measure(pairs, units, alpha, threads)
-    decided = _decide([measured[name] for name in names], alpha, correction)
+    decided = decide([measured[name] for name in names], alpha, correction)
     extra = [name for name in c_table if name not in r_table and columns is None]
     return DriftReport(
         columns=tuple(decided),
@@ -102,6 +104,13 @@ def compare(
     )
 
 
+def check_levels(alpha: float, correction: str) -> None:
+    """Refuse a level outside (0, 1) or an unknown correction."""
+    if not 0 < alpha < 1:
+        raise InputError(f"`alpha` must lie between 0 and 1; got {alpha}")
+    decision.correct_pvalues([], correction)
+
+
 def _rows(table: Mapping[str, _native.Column]) -> int:
     return len(next(iter(table.values()))) if table else 0
 
@@ -109,7 +118,7 @@ def _rows(table: Mapping[str, _native.Column]) -> int:
 def _warnings(units: "_Units | None", extra: list[str]) -> tuple[str, ...]:
     found = []
     if units is None:
-        found.append("Rows treated as independent; name the day or user of a row as `unit` if they are not.")
+        found.append(INDEPENDENT)
     if extra:
         found.append(f"Not compared, since the reference lacks them: {', '.join(extra)}.")
     return tuple(found)
@@ -125,14 +134,27 @@ def _pair(name: str, reference: Mapping[str, _native.Column], current: Mapping[s
                 f"column {name!r} must be in `{side}`; it has {', '.join(map(repr, table)) or 'no columns'}"
             )
     one, other = reference[name], current[name]
-    if not _is_comparable(one, other):
+    if not is_comparable(one, other):
         raise InputTypeError(
             f"column {name!r} must have one type in both tables; got {one.dtype} and {other.dtype}"
         )
     return one, other
 
 
-def _is_comparable(one: _native.Column, other: _native.Column) -> bool:
+class Typed(Protocol):
+    """What has a type: a column, or what a profile knows of one."""
+
+    @property
+    def kind(self) -> str:
+        """What statistics make of it."""
+
+    @property
+    def dtype(self) -> str:
+        """The type of the values."""
+
+
+def is_comparable(one: Typed, other: Typed) -> bool:
+    """Say whether two columns have one type, as far as statistics care; columns without a type go with any."""
     kinds = {one.kind, other.kind}
     if "null" in kinds:
         return True
@@ -167,7 +189,7 @@ _Tables = tuple[_Table, _Table]
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
+class Measured:
     """A column before the correction over columns."""
 
     name: str
@@ -182,15 +204,22 @@ class _Measured:
     infinite: tuple[int, int] = (0, 0)
     shape: Shape | None = None
 
+    def only(self, wanted: Sequence[str]) -> "Measured":
+        """Show no other statistics than those wanted; bounds go with the statistic they bound."""
+        shown = {
+            key: value
+            for key, value in self.statistics.items()
+            if key.removesuffix("_lower").removesuffix("_upper") in wanted
+        }
+        return replace(self, statistics=shown)
+
 
 def _measure(
     pairs: Mapping[str, _Pair], units: _Units | None, alpha: float, threads: int | None
-) -> dict[str, _Measured]:
+) -> dict[str, Measured]:
     measured = {}
-    numeric = {name: pair for name, pair in pairs.items() if {c.kind for c in pair} <= _NUMERIC.keys()}
-    categorical = {
-        name: pair for name, pair in pairs.items() if {c.kind for c in pair} <= _CATEGORICAL.keys()
-    }
+    numeric = {name: pair for name, pair in pairs.items() if {c.kind for c in pair} <= NUMERIC.keys()}
+    categorical = {name: pair for name, pair in pairs.items() if {c.kind for c in pair} <= CATEGORICAL.keys()}
     numbers = _native.compare_numeric(*_sides(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
         measured[name] = _measure_numbers(name, pair, found, units, alpha)
@@ -198,7 +227,7 @@ def _measure(
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
         measured[name] = _measure_categories(name, pair, counted, units, alpha)
     for name in pairs.keys() - measured.keys():
-        measured[name] = _not_measured(name, pairs[name], threads)
+        measured[name] = _measure_others(name, pairs[name])
     return measured
 
 
@@ -206,39 +235,63 @@ def _sides(pairs: Mapping[str, _Pair]) -> tuple[list[_native.Column], list[_nati
     return [one for one, _ in pairs.values()], [other for _, other in pairs.values()]
 
 
-def _not_measured(name: str, pair: _Pair, threads: int | None) -> _Measured:
-    rows = (len(pair[0]), len(pair[1]))
+def _measure_others(name: str, pair: _Pair) -> Measured:
     missing = tuple(len(column) if column.kind == "null" else 0 for column in pair)
     dtypes = " and ".join(dict.fromkeys(column.dtype for column in pair))
     null = any(column.kind == "null" for column in pair)
-    problem = _no_values(rows, (missing[0], missing[1])) if null else f"the type {dtypes} is not supported"
-    return _Measured(name, dtypes, rows, [], {}, (missing[0], missing[1]), (0, 0), 0.0, problem)
+    rows = (len(pair[0]), len(pair[1]))
+    return not_measured(name, dtypes, rows, (missing[0], missing[1]), is_supported=null)
+
+
+def not_measured(
+    name: str, dtype: str, rows: tuple[int, int], missing: tuple[int, int], *, is_supported: bool
+) -> Measured:
+    """Say of a column without values, or of a type that no statistic takes, that it is not computed."""
+    problem = no_values(rows, missing) if is_supported else f"the type {dtype} is not supported"
+    return Measured(name, dtype, rows, [], {}, missing, (0, 0), 0.0, problem)
 
 
 def _measure_numbers(
     name: str, pair: _Pair, found: _native.NumericComparison, units: _Units | None, alpha: float
-) -> _Measured:
+) -> Measured:
+    designs = None
+    if units is not None and found.distance is not None:
+        edges = inputs.read_array("edges", np.array(found.edges, dtype=statistics.domain(pair[0])))
+        tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
+        designs = _designs(tables, ordered=True)
+    measured = measure_numbers(name, NUMERIC[pair[0].kind], found, designs, alpha)
+    return replace(measured, shape=_shape_of_numbers(found, pair[0].dtype) if found.distance else None)
+
+
+#: What rows are worth for the test of values, and for the tests of shares.
+_Designs = tuple[clusters.Design, clusters.Design]
+
+
+def measure_numbers(
+    name: str,
+    kind: str,
+    found: _native.NumericComparison | NumberCounts,
+    designs: _Designs | None,
+    alpha: float,
+) -> Measured:
+    """Test a numeric column's parts, given what was counted; `designs=None` takes rows as independent."""
     r, c = found.reference, found.current
     rows, missing, nan = (r.rows, c.rows), (r.missing, c.missing), (r.nan, c.nan)
     infinite = (r.infinite_above + r.infinite_below, c.infinite_above + c.infinite_below)
-    kind, shape = _NUMERIC[pair[0].kind], _shape_of_numbers(found, pair[0].dtype)
-    if found.distance is None:
-        return _Measured(name, kind, rows, [], {}, missing, nan, 0.0, _no_values(rows, missing), infinite)
-    values, shares = clusters.independent(found.distance.n, found.distance.m), clusters.independent(*rows)
-    if units is not None:
-        edges = inputs.read_array("edges", np.array(found.edges, dtype=statistics.domain(pair[0])))
-        tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
-        values, shares = _designs(tables, ordered=True)
-        if values.df == 0:
-            return _Measured(name, kind, rows, [], {}, missing, nan, 0.0, _ONE_UNIT, infinite, shape)
-    tests = [parts.compare_numbers(found.distance, values, alpha)]
+    distance = found.distance
+    if distance is None:
+        return Measured(name, kind, rows, [], {}, missing, nan, 0.0, no_values(rows, missing), infinite)
+    values, shares = designs or (clusters.independent(distance.n, distance.m), clusters.independent(*rows))
+    if values.df == 0:
+        return Measured(name, kind, rows, [], {}, missing, nan, 0.0, _ONE_UNIT, infinite)
+    tests = [parts.compare_numbers(distance, values, alpha)]
     for part, counts in (("missing", missing), ("nan", nan), ("infinite", infinite)):
         if any(counts):
             tests.append(parts.compare_share(part, counts, rows, shares, alpha))
-    shown = {"ks": found.distance.statistic}
-    if sum(found.current_counts):
+    shown = dict(parts.name_distance(distance))
+    if any(found.reference_counts) and any(found.current_counts):
         shown["psi"] = statistics.psi_of_counts(found.reference_counts, found.current_counts, "jeffreys")
-    return _Measured(name, kind, rows, tests, shown, missing, nan, 0.0, "", infinite, shape)
+    return Measured(name, kind, rows, tests, shown, missing, nan, 0.0, "", infinite)
 
 
 def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | None:
@@ -259,22 +312,34 @@ def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape
 
 def _measure_categories(
     name: str, pair: _Pair, found: _native.CategoryComparison, units: _Units | None, alpha: float
-) -> _Measured:
+) -> Measured:
+    designs = None
+    if units is not None and any(found.reference_counts) and any(found.current_counts):
+        tables = units.tables(
+            pair, lambda column, codes: _native.count_names_by_unit(column, found.names, codes)
+        )
+        designs = _designs(tables, ordered=False)
+    measured = measure_categories(name, found, designs, alpha)
+    return replace(measured, shape=None if measured.problem else _shape_of_categories(found, pair[0].dtype))
+
+
+def measure_categories(
+    name: str,
+    found: _native.CategoryComparison | CategoryCounts,
+    designs: _Designs | None,
+    alpha: float,
+) -> Measured:
+    """Test a categorical column's parts, given what was counted; `designs=None` takes rows as independent."""
     rows, missing = (
         (found.reference.rows, found.current.rows),
         (found.reference.missing, found.current.missing),
     )
     n, m = sum(found.reference_counts), sum(found.current_counts)
     if n == 0 or m == 0:
-        return _Measured(name, "categorical", rows, [], {}, missing, (0, 0), 0.0, _no_values(rows, missing))
-    values, shares = clusters.independent(n, m), clusters.independent(*rows)
-    if units is not None:
-        tables = units.tables(
-            pair, lambda column, codes: _native.count_names_by_unit(column, found.names, codes)
-        )
-        values, shares = _designs(tables, ordered=False)
-        if values.df == 0:
-            return _Measured(name, "categorical", rows, [], {}, missing, (0, 0), 0.0, _ONE_UNIT)
+        return Measured(name, "categorical", rows, [], {}, missing, (0, 0), 0.0, no_values(rows, missing))
+    values, shares = designs or (clusters.independent(n, m), clusters.independent(*rows))
+    if values.df == 0:
+        return Measured(name, "categorical", rows, [], {}, missing, (0, 0), 0.0, _ONE_UNIT)
     tests = [parts.compare_categories(found.reference_counts, found.current_counts, values, alpha)]
     if found.unseen:
         tests.append(parts.compare_unseen(found, values, alpha))
@@ -285,18 +350,18 @@ def _measure_categories(
         "total_variation": tests[0].effect.value,
         "psi": statistics.psi_of_counts(found.reference_counts, found.current_counts, "jeffreys"),
     }
-    share, shape = found.unseen / m, _shape_of_categories(found, pair[0].dtype)
-    return _Measured(name, "categorical", rows, tests, shown, missing, (0, 0), share, "", shape=shape)
+    return Measured(name, "categorical", rows, tests, shown, missing, (0, 0), found.unseen / m, "")
 
 
-def _no_values(rows: tuple[int, int], missing: tuple[int, int]) -> str:
+def no_values(rows: tuple[int, int], missing: tuple[int, int]) -> str:
+    """Say why a column without values on a side cannot be computed."""
     sides = [side for side, n in zip(("reference", "current"), rows, strict=True) if n == 0]
     if sides:
         return f"no rows in {' and '.join(sides)}"
     return f"no values on a side; {missing[0]} of {rows[0]} and {missing[1]} of {rows[1]} rows are missing"
 
 
-def _designs(tables: _Tables, *, ordered: bool) -> tuple[clusters.Design, clusters.Design]:
+def _designs(tables: _Tables, *, ordered: bool) -> _Designs:
     """What rows are worth for values (all columns but the missing) and for shares (the missing against the rest)."""
     one, other = tables
     values = clusters.estimate_design(one[:, :-1], other[:, :-1], ordered=ordered)
@@ -304,14 +369,15 @@ def _designs(tables: _Tables, *, ordered: bool) -> tuple[clusters.Design, cluste
     return values, clusters.estimate_design(missing[0], missing[1], ordered=False)
 
 
-def _decide(measured: list[_Measured], alpha: float, correction: str) -> list[ColumnDrift]:
+def decide(measured: Sequence[Measured], alpha: float, correction: str) -> list[ColumnDrift]:
+    """Decide columns, their p-values corrected over all of them."""
     pvalues = {column.name: decision.combine_parts(column.parts) for column in measured if column.parts}
     corrected = decision.correct_pvalues(list(pvalues.values()), correction)
     pairs = dict(zip(pvalues, zip(pvalues.values(), corrected, strict=True), strict=True))
     return [_column(column, pairs.get(column.name), alpha) for column in measured]
 
 
-def _column(column: _Measured, pvalues: tuple[float, float] | None, alpha: float) -> ColumnDrift:
+def _column(column: Measured, pvalues: tuple[float, float] | None, alpha: float) -> ColumnDrift:
     verdict: decision.Verdict = "not computed"
     reason, part = column.problem, None
     if pvalues is not None:

@@ -54,6 +54,7 @@ class Part:
         pvalue: Its p-value, uncorrected.
         effect: The effect with its bounds.
         design: What the rows are worth.
+        ends: Where counts leave the statistic an interval, the same test at its least and at its greatest value.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Part:
     pvalue: float
     effect: Effect
     design: Design
+    ends: "tuple[Part, Part] | None" = None
 
 
 def correct_pvalues(pvalues: Sequence[float], method: str) -> list[float]:
@@ -129,9 +131,22 @@ def decide_column(
         if verdict in verdicts:
             chosen = [part for part, one in zip(parts, verdicts, strict=True) if one == verdict]
             part = max(chosen, key=lambda part: part.effect.value / part.effect.threshold)
+            if verdict == "undecided" and part.ends is not None:
+                ends = {decide_part(end, min(1.0, end.pvalue * factor), alpha) for end in part.ends}
+                if len(ends) > 1:
+                    return verdict, part, _reason_of_counts(part)
             return verdict, part, _reason(part, verdict, pvalue_corrected, alpha)
     part = max(parts, key=lambda part: part.effect.upper / part.effect.threshold)
     return "stable", part, _reason(part, "stable", pvalue_corrected, alpha)
+
+
+def _reason_of_counts(part: Part) -> str:
+    assert part.ends is not None
+    least, most = (end.statistic for end in part.ends)
+    return (
+        f"{part.name}: the counts leave open on which side of {part.effect.threshold:g} {part.ends[0].effect.name} lies, "
+        f"which is between {least:.4g} and {most:.4g} before sampling error; comparing the rows themselves would decide"
+    )
 
 
 def _reason(part: Part, verdict: Verdict, pvalue: float, alpha: float) -> str:

@@ -76,10 +76,11 @@ def read_table(name: str, table: Any) -> dict[str, _native.Column]:
             f"`{name}` must be a polars, pandas or Arrow table, a mapping of arrays or a 2-D array; "
             f"got {type(table).__name__}"
         )
-    return _by_name(name, columns)
+    return name_columns(name, columns)
 
 
-def _by_name(table: str, columns: list[_native.Column]) -> dict[str, _native.Column]:
+def name_columns(table: str, columns: list[_native.Column]) -> dict[str, _native.Column]:
+    """Put columns under their names; raise InputError if two are named alike or they differ in length."""
     named: dict[str, _native.Column] = {}
     for column in columns:
         if column.name in named:

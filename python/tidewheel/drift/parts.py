@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tidewheel import _native
 from tidewheel.drift.clusters import Design
+from tidewheel.drift.counted import CategoryCounts
 from tidewheel.drift.decision import (
     DISTANCE_THRESHOLD,
     SHARE_THRESHOLD,
@@ -35,17 +36,46 @@ SEED = 20_131_019
 _FloatArray = npt.NDArray[np.float64]
 
 
-def compare_numbers(distance: _native.KsDistance, design: Design, alpha: float) -> Part:
+def compare_numbers(distance: _native.KsDistance | _native.KsEnclosure, design: Design, alpha: float) -> Part:
     """Test whether numbers come from one law, by Kolmogorov-Smirnov.
 
     The effect is the distance D; its bounds add up Dvoretzky, Kiefer and Wolfowitz's bands of both samples at level
     alpha / 2 each, so they hold whatever the laws. With clusters the limit law at the effective sizes is used, its scale
     being estimated with the design's degrees of freedom.
+
+    Where counts per block leave D an interval, the statistic is the least D, the p-value the largest, and the bounds of
+    the effect reach from the lower one at the least D to the upper one at the greatest; `Part.ends` holds both ends.
     """
-    d = distance.statistic
+    if isinstance(distance, _native.KsDistance) or distance.lower == distance.upper:
+        return _distance_part(_ends(distance)[0], distance.n, distance.m, design, alpha)
+    least, most = (_distance_part(d, distance.n, distance.m, design, alpha) for d in _ends(distance))
+    effect = Effect(
+        "least possible Kolmogorov-Smirnov D",
+        least.statistic,
+        least.effect.lower,
+        most.effect.upper,
+        DISTANCE_THRESHOLD,
+    )
+    test = "Kolmogorov-Smirnov, from counts"
+    return Part("values", test, least.statistic, least.pvalue, effect, design, ends=(least, most))
+
+
+def name_distance(distance: _native.KsDistance | _native.KsEnclosure) -> dict[str, float]:
+    """Name the distance "ks" where it is known, else its bounds "ks_lower" and "ks_upper"."""
+    lower, upper = _ends(distance)
+    return {"ks": lower} if lower == upper else {"ks_lower": lower, "ks_upper": upper}
+
+
+def _ends(distance: _native.KsDistance | _native.KsEnclosure) -> tuple[float, float]:
+    if isinstance(distance, _native.KsDistance):
+        return distance.statistic, distance.statistic
+    return distance.lower, distance.upper
+
+
+def _distance_part(d: float, n: int, m: int, design: Design, alpha: float) -> Part:
     if design.df is None:
-        method = "exact" if distance.n * distance.m <= EXACT_PAIRS else "asymp"
-        pvalue, _ = _native.ks_pvalue(d, distance.n, distance.m, "two-sided", method)
+        method = "exact" if n * m <= EXACT_PAIRS else "asymp"
+        pvalue, _ = _native.ks_pvalue(d, n, m, "two-sided", method)
     else:
         size = design.n * design.m / (design.n + design.m)
         pvalue = _native.kolmogorov_sf(math.sqrt(size) * d, max(design.df, 1.0))
@@ -185,7 +215,7 @@ def fisher(a: int, b: int, n: int, m: int) -> float:
     return float(min(1.0, weights[weights <= weights[a - low] * (1 + 1e-7)].sum() / weights.sum()))
 
 
-def compare_unseen(found: _native.CategoryComparison, design: Design, alpha: float) -> Part:
+def compare_unseen(found: _native.CategoryComparison | CategoryCounts, design: Design, alpha: float) -> Part:
     """Test whether more rows have strings the reference never had than its own rare strings announce.
 
     Good and Turing: a reference of n rows with n1 strings seen once leaves an expected share n1 / n unseen, with variance

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tidewheel_core::categories;
 use tidewheel_core::column::{Bits, Column};
 use tidewheel_core::domain::{Common, Domain};
@@ -177,24 +177,79 @@ pub fn read(object: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Vec<PyCol
 }
 
 fn read_stream(capsule: &Bound<'_, PyAny>) -> PyResult<(ArrowSchema, Vec<Arc<ArrowArray>>)> {
+    let (schema, mut stream) = open_stream(capsule)?;
+    let mut arrays = Vec::new();
+    while let Some(array) = next_array(&mut stream)? {
+        arrays.push(Arc::new(array));
+    }
+    Ok((schema, arrays))
+}
+
+fn open_stream(capsule: &Bound<'_, PyAny>) -> PyResult<(ArrowSchema, ArrowArrayStream)> {
     let mut stream = ArrowArrayStream::take(capsule, c"arrow_array_stream")?;
-    let (Some(get_schema), Some(get_next)) = (stream.get_schema, stream.get_next) else {
+    let Some(get_schema) = stream.get_schema else {
         return Err(errors::input("the Arrow stream has no callbacks"));
     };
     let mut schema = ArrowSchema::empty();
     // SAFETY: the stream is live, and the target is an empty struct of the right kind.
     let status = unsafe { get_schema(&mut stream, &mut schema) };
     check(&mut stream, status)?;
-    let mut arrays = Vec::new();
-    loop {
-        let mut array = ArrowArray::empty();
-        // SAFETY: as above.
-        let status = unsafe { get_next(&mut stream, &mut array) };
-        check(&mut stream, status)?;
-        if array.release.is_none() {
-            return Ok((schema, arrays));
+    Ok((schema, stream))
+}
+
+fn next_array(stream: &mut ArrowArrayStream) -> PyResult<Option<ArrowArray>> {
+    let Some(get_next) = stream.get_next else {
+        return Err(errors::input("the Arrow stream has no callbacks"));
+    };
+    let mut array = ArrowArray::empty();
+    // SAFETY: the stream is live, and the target is an empty struct of the right kind.
+    let status = unsafe { get_next(stream, &mut array) };
+    check(stream, status)?;
+    Ok(array.release.is_some().then_some(array))
+}
+
+/// A table that comes batch by batch; only the batch handed out last is held.
+#[pyclass(frozen, module = "tidewheel._native")]
+pub struct Batches {
+    open: Mutex<(ArrowSchema, ArrowArrayStream)>,
+}
+
+// SAFETY: the interface lets any thread use a stream and a schema, one at a time, which the mutex sees to.
+unsafe impl Send for Batches {}
+// SAFETY: as above.
+unsafe impl Sync for Batches {}
+
+#[pymethods]
+impl Batches {
+    #[new]
+    fn new(table: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (schema, stream) = open_stream(&table.call_method0("__arrow_c_stream__")?)?;
+        if schema.format() != "+s" {
+            return Err(errors::input_type(
+                "a table must have columns; got a single array",
+            ));
         }
-        arrays.push(Arc::new(array));
+        Ok(Self {
+            open: Mutex::new((schema, stream)),
+        })
+    }
+
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self) -> PyResult<Option<Vec<PyColumn>>> {
+        // Not waited for: a callback may run Python code, and whoever waited here with the interpreter lock would stop it.
+        let Ok(mut open) = self.open.try_lock() else {
+            return Err(errors::input(
+                "an Arrow stream must be read by one thread at a time",
+            ));
+        };
+        let (schema, stream) = &mut *open;
+        let array = next_array(stream)?;
+        array
+            .map(|array| read_struct(schema, &[Arc::new(array)]))
+            .transpose()
     }
 }
 

@@ -100,6 +100,17 @@ impl PyColumn {
         }
     }
 
+    /// Rows, missing ones included.
+    pub fn rows(&self) -> usize {
+        match &self.contents {
+            Contents::Numbers(chunks) => {
+                chunks.iter().map(|chunk| chunk.values.values().len()).sum()
+            }
+            Contents::Text(chunks) => chunks.iter().map(|chunk| chunk.borrow().len()).sum(),
+            Contents::Unsupported(rows) => *rows,
+        }
+    }
+
     fn boolean<'a>(&self, chunk: &'a TextChunk) -> PyResult<Chunk<'a>> {
         let SharedStrings::Bool(bits, len) = &chunk.strings else {
             return Err(self.refuse("numbers"));
@@ -120,7 +131,8 @@ impl PyColumn {
         }
     }
 
-    fn refuse(&self, wanted: &str) -> PyErr {
+    /// The error of a column of the wrong type.
+    pub fn refuse(&self, wanted: &str) -> PyErr {
         let (name, dtype) = (&self.name, &self.dtype);
         errors::input_type(format!("column {name:?} must hold {wanted}; got {dtype}"))
     }
@@ -210,13 +222,7 @@ impl PyColumn {
     }
 
     fn __len__(&self) -> usize {
-        match &self.contents {
-            Contents::Numbers(chunks) => {
-                chunks.iter().map(|chunk| chunk.values.values().len()).sum()
-            }
-            Contents::Text(chunks) => chunks.iter().map(|chunk| chunk.borrow().len()).sum(),
-            Contents::Unsupported(rows) => *rows,
-        }
+        self.rows()
     }
 
     fn __repr__(&self) -> String {
@@ -224,7 +230,7 @@ impl PyColumn {
             "Column({:?}, {}, {} rows)",
             self.name,
             self.dtype,
-            self.__len__()
+            self.rows()
         )
     }
 }

@@ -24,6 +24,7 @@ macro_rules! in_domain {
         }
     };
 }
+pub(crate) use in_domain;
 
 fn alternative(name: &str) -> PyResult<Alternative> {
     match name {
@@ -38,7 +39,8 @@ fn alternative(name: &str) -> PyResult<Alternative> {
     }
 }
 
-fn edges<K: Domain>(column: &Column<'_>) -> Vec<K> {
+/// Read the numbers of a column as edges.
+pub fn edges<K: Domain>(column: &Column<'_>) -> Vec<K> {
     let mut values = Vec::with_capacity(column.len());
     for task in column.tasks() {
         column.rows::<K>(task, |_, value| values.extend(value));

@@ -1,11 +1,13 @@
 //! Python binding of `tidewheel_core`: reads arguments, calls the core once without the interpreter lock, wraps results.
 //!
 //! [`buffer`] and [`arrow`] hold all the `unsafe`: they turn foreign memory into slices. [`column`] is what Python
-//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`errors`] the exceptions.
+//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states,
+//! [`errors`] the exceptions.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(unsafe_code)]
 
 mod arrow;
+mod blocks;
 mod buffer;
 mod column;
 mod errors;
@@ -16,6 +18,13 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _native {
+    #[pymodule_export]
+    use super::arrow::Batches;
+    #[pymodule_export]
+    use super::blocks::{
+        FittedBlocks, KsEnclosure, PyBlocks, PyVocabulary, count_blocks, count_vocabularies,
+        enclose_ks, fit_blocks, fit_vocabulary,
+    };
     #[pymodule_export]
     use super::column::{PyColumn, PyUnits, read_array, read_table};
     #[pymodule_export]

@@ -38,7 +38,8 @@ impl ToPython for u64 {
     }
 }
 
-fn numbers<K: ToPython>(values: &[K]) -> Vec<Number> {
+/// Numbers for Python.
+pub fn numbers<K: ToPython>(values: &[K]) -> Vec<Number> {
     values.iter().map(|value| value.number()).collect()
 }
 

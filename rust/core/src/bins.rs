@@ -87,24 +87,59 @@ impl<K: Domain> Thresholds<K> {
 
     /// Turn the guide cells of a block into slots.
     ///
-    /// With at most one threshold per cell a slot is settled by one comparison and no branch.
+    /// With few thresholds in every cell a slot is settled by as many comparisons as the fullest cell has, and no branch:
+    /// thresholds of later cells lie above the value, so comparing with some of them too changes nothing.
     #[inline(always)]
     pub fn settle(&self, guide: &Guide<K>, block: &[K], cells: &mut [u32]) {
+        match guide.most {
+            0 | 1 => self.settle_next(guide, block, cells),
+            2 => self.settle_few::<2>(guide, block, cells),
+            3 | 4 => self.settle_few::<4>(guide, block, cells),
+            5..=8 => self.settle_few::<8>(guide, block, cells),
+            _ => self.settle_many(guide, block, cells),
+        }
+    }
+
+    #[inline(always)]
+    fn settle_next(&self, guide: &Guide<K>, block: &[K], cells: &mut [u32]) {
         let last = self.values.len() as u32;
+        for (cell, value) in cells.iter_mut().zip(block) {
+            if let Some(entry) = guide.entries.get(*cell as usize) {
+                // Past the last threshold `next` repeats it, and the slot must not count it twice.
+                *cell = (entry.before + u32::from(entry.next <= *value)).min(last);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn settle_few<const MOST: usize>(&self, guide: &Guide<K>, block: &[K], cells: &mut [u32]) {
+        let last = self.values.len();
         for (cell, value) in cells.iter_mut().zip(block) {
             let Some(entry) = guide.entries.get(*cell as usize) else {
                 continue;
             };
-            *cell = if guide.most <= 1 {
-                // Past the last threshold `next` repeats it, and the slot must not count it twice.
-                (entry.before + u32::from(entry.next <= *value)).min(last)
-            } else {
-                let within = self
-                    .values
-                    .get(entry.before as usize..entry.after as usize)
-                    .unwrap_or(&[]);
-                entry.before + within.partition_point(|threshold| *threshold <= *value) as u32
+            let before = entry.before as usize;
+            // Near the end the window is moved down: thresholds below it are counted as reached, which they are.
+            let start = before.min(last.saturating_sub(MOST));
+            let Some(window) = self.values.get(start..start + MOST) else {
+                continue;
             };
+            let reached = window.iter().filter(|threshold| **threshold <= *value);
+            *cell = (start + reached.count()) as u32;
+        }
+    }
+
+    #[inline(always)]
+    fn settle_many(&self, guide: &Guide<K>, block: &[K], cells: &mut [u32]) {
+        for (cell, value) in cells.iter_mut().zip(block) {
+            let Some(entry) = guide.entries.get(*cell as usize) else {
+                continue;
+            };
+            let within = self
+                .values
+                .get(entry.before as usize..entry.after as usize)
+                .unwrap_or(&[]);
+            *cell = entry.before + within.partition_point(|threshold| *threshold <= *value) as u32;
         }
     }
 }
@@ -181,6 +216,26 @@ mod tests {
                 prop_assert_eq!(slot as usize, edges.iter().filter(|edge| **edge <= value).count());
             }
         }
+    }
+
+    #[test]
+    fn cells_however_full_are_settled() {
+        let mut fullest = Vec::new();
+        for crowd in 1..12 {
+            let near = |i: usize| (0..crowd).map(move |k| i as f64 * 100.0 + f64::from(k) * 1e-3);
+            let edges: Vec<f64> = (0..40).flat_map(near).collect();
+            let thresholds = Thresholds::new(edges.clone()).unwrap();
+            let guide = thresholds.guide().unwrap();
+            fullest.push(guide.most);
+            let around = |edge: &f64| [edge.next_down(), *edge, edge.next_up(), edge + 50.0];
+            let all: Vec<f64> = edges.iter().flat_map(around).chain([-1e9, 1e9]).collect();
+            let mut slots: Vec<u32> = all.iter().map(|value| guide.map.cell(*value)).collect();
+            thresholds.settle(guide, &all, &mut slots);
+            for (slot, value) in slots.into_iter().zip(all) {
+                assert_eq!(slot as usize, thresholds.slot(value), "{crowd} {value}");
+            }
+        }
+        assert_eq!((fullest.first(), fullest.last()), (Some(&1), Some(&11)));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Counting strings by hashing, with every key compared in full, so that no two are ever mistaken for each other.
 
-use crate::column::{Bits, TASK_ROWS, Values};
+use crate::column::{Bits, Parts, TASK_ROWS, Values};
+use crate::error::Error;
+use crate::histogram::Counted;
 use crate::parallel;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -192,7 +194,10 @@ pub fn count<'a>(column: &StringColumn<'a>, threads: Option<usize>) -> Tally<'a>
     let threads = parallel::threads_for(threads, column.len());
     let states = parallel::fold(tasks.len(), threads, Tally::default, |tally, task| {
         let (chunk, start, end) = tasks[task];
-        count_rows(&column.chunks[chunk], start, end, tally);
+        tally.rows += (end - start) as u64;
+        count_rows(&column.chunks[chunk], start, end, |key, count| {
+            tally.add(key, count);
+        });
     });
     let mut states = states.into_iter();
     let mut total = states.next().unwrap_or_default();
@@ -206,11 +211,16 @@ pub fn count<'a>(column: &StringColumn<'a>, threads: Option<usize>) -> Tally<'a>
     total
 }
 
-fn count_rows<'a>(chunk: &StringChunk<'a>, start: usize, end: usize, tally: &mut Tally<'a>) {
-    tally.rows += (end - start) as u64;
+/// Hand the strings of some rows to `add`, with how many of the rows have them.
+fn count_rows<'a>(
+    chunk: &StringChunk<'a>,
+    start: usize,
+    end: usize,
+    mut add: impl FnMut(Option<&'a [u8]>, u64),
+) {
     let Strings::Dictionary(codes, dictionary) = &chunk.strings else {
         for row in start..end {
-            tally.add(chunk.get(row), 1);
+            add(chunk.get(row), 1);
         }
         return;
     };
@@ -226,7 +236,84 @@ fn count_rows<'a>(chunk: &StringChunk<'a>, start: usize, end: usize, tally: &mut
         .enumerate()
         .filter(|(_, count)| *count > 0)
     {
-        tally.add(dictionary.get(code), count);
+        add(dictionary.get(code), count);
+    }
+}
+
+/// Most frequent first; equal counts in the order of their bytes.
+fn by_frequency(a: &(&[u8], u64), b: &(&[u8], u64)) -> std::cmp::Ordering {
+    b.1.cmp(&a.1).then(a.0.cmp(b.0))
+}
+
+/// Count the strings of a column, most frequent first; equal counts in the order of their bytes.
+pub fn ranked<'a>(
+    column: &StringColumn<'a>,
+    threads: Option<usize>,
+) -> (Vec<(&'a [u8], u64)>, Parts) {
+    let tally = count(column, threads);
+    let mut ranked: Vec<(&[u8], u64)> = tally.counts.into_iter().collect();
+    ranked.sort_unstable_by(by_frequency);
+    let parts = Parts {
+        rows: tally.rows,
+        missing: tally.missing,
+        ..Parts::default()
+    };
+    (ranked, parts)
+}
+
+/// The strings of a reference: the first few by name, the others known, all else unseen.
+#[derive(Debug, Clone, Default)]
+pub struct Vocabulary {
+    places: FoldMap<Box<[u8]>, u32>,
+    named: usize,
+}
+
+impl Vocabulary {
+    /// Learn strings, of which the first `named` are counted apart.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a missing string or one that comes twice.
+    pub fn new(names: &StringColumn<'_>, named: usize) -> Result<Self, Error> {
+        let named = named.min(names.len());
+        let mut places = FoldMap::default();
+        let mut refused = None;
+        names.rows(|row, name| {
+            let place = u32::try_from(row.min(named)).unwrap_or(u32::MAX);
+            let is_new = name.is_some_and(|name| places.insert(name.into(), place).is_none());
+            if !is_new && refused.is_none() {
+                refused = Some(row);
+            }
+        });
+        if let Some(row) = refused {
+            return Err(Error::Input(format!(
+                "a vocabulary must name each string once; got a missing or second one at index {row}"
+            )));
+        }
+        Ok(Self { places, named })
+    }
+
+    /// Count the rows of a column per named string; two more places take the other known ones and the unseen ones.
+    pub fn count(&self, column: &StringColumn<'_>, threads: Option<usize>) -> Counted {
+        let tasks = column.tasks();
+        let threads = parallel::threads_for(threads, column.len());
+        let len = self.named + 2;
+        let start = || Counted::new(len);
+        let states = parallel::fold(tasks.len(), threads, start, |counted, task| {
+            let (chunk, start, end) = tasks[task];
+            counted.parts.rows += (end - start) as u64;
+            count_rows(&column.chunks[chunk], start, end, |key, count| {
+                let Some(key) = key else {
+                    counted.parts.missing += count;
+                    return;
+                };
+                let place = self
+                    .places
+                    .get(key)
+                    .map_or(len - 1, |place| *place as usize);
+                counted.counts[place] += count;
+            });
+        });
+        Counted::sum(states, len)
     }
 }
 
@@ -261,13 +348,12 @@ pub fn compare(
     let (r, c) = (count(reference, threads), count(current, threads));
     let mut ranked: Vec<(&[u8], u64)> =
         r.counts.iter().map(|(key, count)| (*key, *count)).collect();
-    let order = |a: &(&[u8], u64), b: &(&[u8], u64)| b.1.cmp(&a.1).then(a.0.cmp(b.0));
     if ranked.len() > most {
-        ranked.select_nth_unstable_by(most, order);
+        ranked.select_nth_unstable_by(most, by_frequency);
     }
     let seen = |times| r.counts.values().filter(|count| **count == times).count() as u64;
     ranked.truncate(most);
-    ranked.sort_unstable_by(order);
+    ranked.sort_unstable_by(by_frequency);
     let current_of = |name: &[u8]| c.counts.get(name).copied().unwrap_or(0);
     let mut reference: Vec<u64> = ranked.iter().map(|(_, count)| *count).collect();
     let mut current: Vec<u64> = ranked.iter().map(|(name, _)| current_of(name)).collect();
@@ -379,6 +465,23 @@ mod tests {
         assert_eq!(tally.counts.get(&b"x"[..]), Some(&2));
         assert_eq!(tally.counts.get(&b"y"[..]), Some(&1));
         assert_eq!((tally.counts.len(), tally.missing, tally.rows), (2, 3, 6));
+    }
+
+    #[test]
+    fn a_vocabulary_tells_named_known_and_unseen_apart() {
+        let words = |text: &str| pack(&text.split(' ').map(str::to_string).collect::<Vec<_>>());
+        let (names, c) = (words("b a d c"), words("a z c b z a d"));
+        let vocabulary = Vocabulary::new(&chunk(&names.0, &names.1), 2).unwrap();
+        let counted = vocabulary.count(&chunk(&c.0, &c.1), None);
+        assert_eq!((counted.counts, counted.parts.rows), (vec![1, 2, 2, 2], 7));
+        let twice = words("a b a");
+        let error = Vocabulary::new(&chunk(&twice.0, &twice.1), 2).unwrap_err();
+        assert!(error.to_string().contains("at index 2"));
+        let (found, parts) = ranked(&chunk(&c.0, &c.1), None);
+        assert_eq!(
+            (found[0], found[2], parts.rows),
+            ((&b"a"[..], 2), (&b"b"[..], 1), 7)
+        );
     }
 
     #[test]

@@ -27,14 +27,14 @@ pub struct Counted {
 }
 
 impl Counted {
-    fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         Self {
             counts: vec![0; len],
             parts: Parts::default(),
         }
     }
 
-    fn sum(states: Vec<Self>, len: usize) -> Self {
+    pub(crate) fn sum(states: Vec<Self>, len: usize) -> Self {
         let mut total = Self::new(len);
         for state in states {
             total.parts.add(&state.parts);

@@ -135,6 +135,66 @@ pub fn distance_and_cells<K: Domain>(
     search.finish(r.parts, c.parts)
 }
 
+/// Between what the two-sided distance of two samples lies when only their counts per block are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enclosure {
+    /// The distance times `n m` is at least this: it is attained at a border of blocks.
+    pub lower: u128,
+    /// The distance times `n m` is at most this.
+    pub upper: u128,
+    /// Reference values.
+    pub n: u64,
+    /// Current values.
+    pub m: u64,
+}
+
+impl Enclosure {
+    /// The ends of the interval. Rounding keeps the order, so the rounded distance lies between them too.
+    pub fn ends(&self) -> (f64, f64) {
+        let pairs = (u128::from(self.n) * u128::from(self.m)) as f64;
+        (self.lower as f64 / pairs, self.upper as f64 / pairs)
+    }
+}
+
+/// Enclose the two-sided distance of two samples given by counts per block, in the order of the line.
+///
+/// `single` says which blocks hold one value alone; inside them there is nothing to bound. In any other block the distance is at
+/// most what it is when all reference values come before all current ones, or after.
+///
+/// # Errors
+/// [`Error::Input`] when the vectors differ in length or a side holds no value.
+pub fn enclose(reference: &[u64], current: &[u64], single: &[bool]) -> Result<Enclosure, Error> {
+    if reference.len() != current.len() || reference.len() != single.len() {
+        let (r, c, s) = (reference.len(), current.len(), single.len());
+        return Err(Error::Input(format!(
+            "both sides must have as many blocks; got {r}, {c} and {s}"
+        )));
+    }
+    let total = |counts: &[u64]| {
+        counts
+            .iter()
+            .try_fold(0u64, |sum, one| sum.checked_add(*one))
+    };
+    let (Some(n), Some(m)) = (total(reference), total(current)) else {
+        return Err(Error::Input(
+            "counts must add up to less than 2^64 on each side".into(),
+        ));
+    };
+    let mut search = Search::<u64>::new(n as usize, m as usize, Alternative::TwoSided)?;
+    let candidates = search.bound(reference, current, 0);
+    let open = candidates
+        .iter()
+        .filter(|candidate| !single.get(candidate.cell).is_some_and(|single| *single))
+        .map(|candidate| candidate.bound);
+    let upper = open.fold(search.lower, i128::max);
+    Ok(Enclosure {
+        lower: search.lower.max(0) as u128,
+        upper: upper.max(0) as u128,
+        n,
+        m,
+    })
+}
+
 fn choose_map<K: Domain>(reference: &Column<'_>, current: &Column<'_>, cells: usize) -> CellMap {
     let mut sample = reference.sample::<K>(SAMPLE, Infinities::Leave);
     sample.extend(current.sample::<K>(SAMPLE, Infinities::Leave));

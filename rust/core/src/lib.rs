@@ -5,13 +5,14 @@
 //!
 //! Where to look: [`cells`] maps values to small indices without branching, [`bins`] turns that into exact bins,
 //! [`histogram`] counts, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
-//! branch and bound over cells, [`categories`] counts strings, [`units`] counts per cluster, [`psi`] and
-//! [`kolmogorov`] hold the formulas, [`special`] the functions under them, [`shape`] counts for the eye, [`compare`] runs
-//! whole columns.
+//! branch and bound over cells, [`blocks`] are the mergeable state of a stream, [`categories`] counts strings,
+//! [`units`] counts per cluster, [`psi`] and [`kolmogorov`] hold the formulas, [`special`] the functions under them,
+//! [`shape`] counts for the eye, [`compare`] runs whole columns.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
 pub mod bins;
+pub mod blocks;
 pub mod categories;
 pub mod cells;
 pub mod column;

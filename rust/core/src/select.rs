@@ -1,6 +1,7 @@
 //! Order statistics of a column without sorting it, and the quantile edges made of them.
 
 use crate::bins::Thresholds;
+use crate::categories::FoldMap;
 use crate::cells::CellMap;
 use crate::column::{Column, Infinities, Parts};
 use crate::domain::Domain;
@@ -157,28 +158,15 @@ pub fn quantile_bins<K: Domain>(
     if bins == 0 {
         return Err(Error::Input("`bins` must be at least 1; got 0".into()));
     }
-    let ranks = |n: u64| {
-        let bins = (bins as u64).min(n.max(1));
-        (1..bins)
-            .map(|i| (u128::from(i) * u128::from(n) / u128::from(bins)) as u64)
-            .collect()
-    };
-    let (quantiles, parts) = order_statistics::<K>(reference, ranks, threads);
+    let (edges, parts) = quantile_edges::<K>(reference, bins, threads);
     if parts.finite() == 0 {
         return Err(Error::Input(
             "`reference` must hold at least one finite value; got none".into(),
         ));
     }
-    let mut edges: Vec<K> = Vec::new();
-    for run in quantiles.chunk_by(|a, b| a == b) {
-        push_above(&mut edges, run[0]);
-        if let (true, Some(next)) = (run.len() > 1, run[0].next_up()) {
-            push_above(&mut edges, next);
-        }
-    }
     let thresholds = Thresholds::new(edges)?;
     let counted = histogram::count_slots(reference, &thresholds, threads);
-    let planned = ranks(parts.finite());
+    let planned = quantile_ranks(parts.finite(), bins);
     let ends = planned.iter().copied().chain([parts.finite()]);
     let starts = [0].into_iter().chain(planned.iter().copied());
     let expected: Vec<u64> = ends
@@ -192,6 +180,50 @@ pub fn quantile_bins<K: Domain>(
         parts,
         continuous,
     })
+}
+
+/// Lay the edges of [`quantile_bins`]; none without a finite value.
+pub fn quantile_edges<K: Domain>(
+    reference: &Column<'_>,
+    bins: usize,
+    threads: Option<usize>,
+) -> (Vec<K>, Parts) {
+    let ranks = |n| quantile_ranks(n, bins);
+    let (quantiles, parts) = order_statistics::<K>(reference, ranks, threads);
+    let mut edges: Vec<K> = Vec::new();
+    for run in quantiles.chunk_by(|a, b| a == b) {
+        push_above(&mut edges, run[0]);
+        if let (true, Some(next)) = (run.len() > 1, run[0].next_up()) {
+            push_above(&mut edges, next);
+        }
+    }
+    (edges, parts)
+}
+
+fn quantile_ranks(n: u64, bins: usize) -> Vec<u64> {
+    let bins = (bins as u64).min(n.max(1));
+    (1..bins)
+        .map(|i| (u128::from(i) * u128::from(n) / u128::from(bins)) as u64)
+        .collect()
+}
+
+/// Collect the distinct finite values of a column, sorted; `None` as soon as there are more than `most`.
+pub fn distinct<K: Domain>(column: &Column<'_>, most: usize) -> Option<Vec<K>> {
+    let mut seen: FoldMap<u64, K> = FoldMap::default();
+    for task in column.tasks() {
+        column.blocks::<K>(task, Infinities::Leave, &mut Parts::default(), |block| {
+            // A block adds few values, so looking at the limit once per task is often enough; the rest is skipped.
+            if seen.len() <= most {
+                seen.extend(block.iter().map(|value| (value.key(), *value)));
+            }
+        });
+        if seen.len() > most {
+            return None;
+        }
+    }
+    let mut values: Vec<K> = seen.into_values().collect();
+    values.sort_unstable_by_key(|value| value.key());
+    Some(values)
 }
 
 fn push_above<K: Domain>(edges: &mut Vec<K>, edge: K) {

@@ -1,0 +1,39 @@
+"""Counting into a window against NumPy's histogram over the same edges, in the same run, one thread each."""
+
+import numpy as np
+import pytest
+
+from test_psi import least_s, report
+from tidewheel import drift
+
+ROWS = 5_000_000
+#: Rows of the reference, and with them blocks: 4 sqrt(n), at least 1,024 and at most 16,384.
+REFERENCES = {"1,024 blocks": 60_000, "4,000 blocks": 1_000_000, "16,384 blocks": 20_000_000}
+SHAPES = {"normal": lambda z: z, "log-normal": np.exp, "rounded": lambda z: np.round(z, 2)}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+@pytest.mark.parametrize("rows", REFERENCES.values(), ids=REFERENCES.keys())
+def test_updating_a_window(benchmark, rows, shape):
+    rng = np.random.default_rng(4)
+    profile = drift.Profile.fit({"x": shape(rng.normal(size=rows))})
+    current = shape(rng.normal(0.02, 1, ROWS))
+    edges = np.concatenate([[-1e300], profile._columns[0].edges, [1e300]])
+    window = profile.window()
+    window.update({"x": current})
+    assert (window.counts()[0][4:] == np.histogram(current, edges)[0]).all()
+    benchmark.pedantic(window.update, ({"x": current},), {"threads": 1}, rounds=5, warmup_rounds=1)
+    rival_s = least_s(lambda: np.histogram(current, edges), rounds=1)
+    assert report(benchmark, rival_s, ROWS, "numpy.histogram with edges") > 1
+
+
+def test_small_batches(benchmark):
+    # What a batch of a stream costs beside its rows: 25 columns of 1,000 rows.
+    rng = np.random.default_rng(5)
+    profile = drift.Profile.fit(rng.normal(size=(100_000, 25)))
+    batch = rng.normal(size=(1_000, 25))
+    window = profile.window()
+    benchmark(window.update, batch)
+    edges = [np.concatenate([[-1e300], column.edges, [1e300]]) for column in profile._columns]
+    rival_s = least_s(lambda: [np.histogram(batch[:, i], edges[i]) for i in range(25)])
+    report(benchmark, rival_s, batch.size, "numpy.histogram with edges")

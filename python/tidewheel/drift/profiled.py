@@ -1,0 +1,312 @@
+"""What a profile knows of one column, and how a batch of that column becomes counts.
+
+A column's counts are one vector of integers: missing, NaN, minus infinity, plus infinity, then its places in order. Their
+sum is the number of rows, and vectors of batches add. `profile` puts columns together, `states` has their bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewheel import _native
+from tidewheel.drift import inputs, states
+from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC, Measured, not_measured
+from tidewheel.drift.counted import CategoryCounts, NumberCounts, Parts
+from tidewheel.drift.states import Counts
+from tidewheel.drift.statistics import MOST_CATEGORIES
+
+#: Entries of a vector before the places: missing, NaN, minus and plus infinity.
+BESIDE = 4
+
+_WITHOUT_TYPE = ("null", "unsupported")
+_DOMAINS = ("f8", "i8", "u8")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Numbers:
+    """A column of numbers or times.
+
+    Attributes:
+        name: Its name.
+        dtype: The reference's type.
+        kind: "number" or "temporal".
+        reference: The reference's own vector.
+        edges: Edges of the blocks, strictly increasing and finite: float64, or 64-bit integers beyond 2^53.
+        bin_edges: Which of the edges cut the report's bins.
+        blocks: The blocks as Rust counts them.
+    """
+
+    name: str
+    dtype: str
+    kind: str
+    reference: Counts
+    edges: npt.NDArray[Any]
+    bin_edges: Counts
+    blocks: _native.Blocks = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", _native.Blocks(inputs.read_array("edges", self.edges)))
+
+    @property
+    def places(self) -> int:
+        """Places of a vector after the first four."""
+        return len(self.edges) + 1
+
+    @classmethod
+    def fit(cls, column: _native.Column, fitted: _native.FittedBlocks) -> "Numbers":
+        """Learn a column."""
+        # Adding zero turns -0.0 into 0.0: the edges must not depend on the order of the rows.
+        edges = np.array(fitted.edges, dtype=fitted.domain) + np.zeros(1, dtype=fitted.domain)
+        bin_edges = np.searchsorted(edges, np.array(fitted.bin_edges, dtype=edges.dtype)).astype(np.int64)
+        reference = _vector(fitted.parts, np.array(fitted.counts, dtype=np.int64))
+        return cls(column.name, column.dtype, column.kind, reference, edges, bin_edges)
+
+    def compare(self, current: Counts) -> NumberCounts:
+        """Put the reference's and a window's counts side by side."""
+        r, c = _parts(self.reference), _parts(current)
+        distance = None
+        if r.rows > r.missing + r.nan and c.rows > c.missing + c.nan:
+            lines = (inputs.read_array("counts", _line(vector)) for vector in (self.reference, current))
+            distance = _native.enclose_ks(self.blocks, *lines)
+        return NumberCounts(r, c, distance, self._bins(self.reference), self._bins(current))
+
+    def _bins(self, vector: Counts) -> list[int]:
+        starts = np.concatenate([[0], self.bin_edges + 1])
+        found: list[int] = np.add.reduceat(vector[BESIDE:], starts).tolist()
+        return found
+
+    def write(self, to: states.Writer) -> None:
+        """Write what `read` reads."""
+        to.number(_DOMAINS.index(self.edges.dtype.str[1:]))
+        to.values(self.edges)
+        to.counts(self.bin_edges)
+        to.counts(self.reference)
+
+    @classmethod
+    def read(cls, name: str, dtype: str, kind: str, source: states.Reader) -> "Numbers":
+        """Read a column and check that it makes sense."""
+        edges = source.values(_DOMAINS[source.number(len(_DOMAINS) - 1)])
+        bin_edges, reference = source.counts(), source.counts()
+        if not (np.isfinite(edges).all() and (edges[1:] > edges[:-1]).all()):
+            raise source.refuse(f"got edges of column {name!r} that are not finite and increasing")
+        if not ((bin_edges < len(edges)).all() and (bin_edges[1:] > bin_edges[:-1]).all()):
+            raise source.refuse(f"got bins of column {name!r} that are not among its blocks")
+        return cls(name, dtype, kind, reference, edges, bin_edges)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Words:
+    """A column of strings or booleans.
+
+    Attributes:
+        name: Its name.
+        dtype: The reference's type.
+        kind: "string" or "boolean".
+        missing: Missing rows of the reference.
+        text: All strings of the reference end to end, the most frequent first.
+        lengths: Bytes of each.
+        counts: Rows of each.
+        vocabulary: The strings as Rust counts them.
+    """
+
+    name: str
+    dtype: str
+    kind: str
+    missing: int
+    text: bytes
+    lengths: Counts
+    counts: Counts
+    vocabulary: _native.Vocabulary = field(init=False)
+
+    def __post_init__(self) -> None:
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.lengths)])
+        names = _native.Column.from_strings("names", offsets, np.frombuffer(self.text, dtype=np.uint8))
+        object.__setattr__(self, "vocabulary", _native.Vocabulary(names, self.named))
+
+    @property
+    def named(self) -> int:
+        """Strings that are counted apart."""
+        return min(MOST_CATEGORIES, len(self.counts))
+
+    @property
+    def places(self) -> int:
+        """Places of a vector after the first four: the named strings, other known ones, unseen ones."""
+        return self.named + 2
+
+    @property
+    def reference(self) -> Counts:
+        """The reference's own vector."""
+        others = [int(self.counts[self.named :].sum()), 0]
+        return np.concatenate([[self.missing, 0, 0, 0], self.counts[: self.named], others]).astype(np.int64)
+
+    @classmethod
+    def fit(cls, column: _native.Column, threads: int | None) -> "Words":
+        """Learn a column."""
+        text, lengths, counts, parts = _native.fit_vocabulary(column, threads)
+        arrays = (np.frombuffer(data, dtype=np.int64) for data in (lengths, counts))
+        return cls(column.name, column.dtype, column.kind, parts.missing, text, *arrays)
+
+    def compare(self, current: Counts) -> CategoryCounts:
+        """Put the reference's and a window's counts side by side."""
+        r, c = self.reference[BESIDE:], current[BESIDE:]
+        joined = [[*places[:-2].tolist(), int(places[-2:].sum())] for places in (r, c)]
+        once, twice = (int((self.counts == times).sum()) for times in (1, 2))
+        return CategoryCounts(
+            _parts(self.reference), _parts(current), joined[0], joined[1], int(c[-1]), once, twice
+        )
+
+    def write(self, to: states.Writer) -> None:
+        """Write what `read` reads."""
+        to.number(self.missing)
+        to.raw(self.text)
+        to.counts(self.lengths)
+        to.counts(self.counts)
+
+    @classmethod
+    def read(cls, name: str, dtype: str, kind: str, source: states.Reader) -> "Words":
+        """Read a column and check that it makes sense."""
+        missing, text = source.number(), source.raw()
+        lengths, counts = source.counts(), source.counts()
+        if len(lengths) != len(counts) or int(lengths.max(initial=0)) > len(text):
+            raise source.refuse(f"got strings of column {name!r} without counts or beyond their text")
+        if int(lengths.sum()) != len(text) or not (counts > 0).all() or not (counts[1:] <= counts[:-1]).all():
+            raise source.refuse(f"got strings of column {name!r} that do not add up or are out of order")
+        return cls(name, dtype, kind, missing, text, lengths, counts)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Others:
+    """A column that no statistic takes, or one without a type; only its rows are counted.
+
+    Attributes:
+        name: Its name.
+        dtype: The reference's type.
+        kind: "null" or "unsupported".
+        reference: The reference's own vector.
+    """
+
+    name: str
+    dtype: str
+    kind: str
+    reference: Counts
+
+    @property
+    def places(self) -> int:
+        """One place, for rows that are not missing."""
+        return 1
+
+    @classmethod
+    def fit(cls, column: _native.Column) -> "Others":
+        """Learn a column."""
+        return cls(column.name, column.dtype, column.kind, _count_rows(column))
+
+    def measure(self, current: Counts) -> Measured:
+        """Say that nothing is computed, and why."""
+        r, c = _parts(self.reference), _parts(current)
+        rows, missing = (r.rows, c.rows), (r.missing, c.missing)
+        return not_measured(self.name, self.dtype, rows, missing, is_supported=self.kind == "null")
+
+    def write(self, to: states.Writer) -> None:
+        """Write what `read` reads."""
+        to.counts(self.reference)
+
+    @classmethod
+    def read(cls, name: str, dtype: str, kind: str, source: states.Reader) -> "Others":
+        """Read a column."""
+        return cls(name, dtype, kind, source.counts())
+
+
+Profiled = Numbers | Words | Others
+
+
+def fit(table: Mapping[str, _native.Column], threads: int | None) -> list[Profiled]:
+    """Learn the columns of a reference."""
+    numeric = [column for column in table.values() if column.kind in NUMERIC]
+    numbers = dict(
+        zip(
+            (column.name for column in numeric),
+            _native.fit_blocks(numeric, BINS, threads),
+            strict=True,
+        )
+    )
+    found: list[Profiled] = []
+    for name, column in table.items():
+        if column.kind in NUMERIC:
+            found.append(Numbers.fit(column, numbers[name]))
+        else:
+            found.append(Words.fit(column, threads) if column.kind in CATEGORICAL else Others.fit(column))
+    return found
+
+
+def write(column: Profiled, to: states.Writer) -> None:
+    """Write a column."""
+    for text in (column.name, column.dtype, column.kind):
+        to.text(text)
+    column.write(to)
+
+
+def read(source: states.Reader) -> Profiled:
+    """Read a column and check that it makes sense."""
+    name, dtype, kind = source.text(), source.text(), source.text()
+    made: Profiled
+    if kind in NUMERIC:
+        made = Numbers.read(name, dtype, kind, source)
+    elif kind in CATEGORICAL:
+        made = Words.read(name, dtype, kind, source)
+    elif kind in _WITHOUT_TYPE:
+        made = Others.read(name, dtype, kind, source)
+    else:
+        raise source.refuse(f"got the kind {kind!r} of column {name!r}")
+    if len(made.reference) != BESIDE + made.places:
+        raise source.refuse(f"got other counts of column {name!r} than it has places")
+    return made
+
+
+def count(known: Sequence[Profiled], columns: Sequence[_native.Column], threads: int | None) -> list[Counts]:
+    """Count the columns of a batch; each has the type of its profile, or none (all rows missing)."""
+    pairs = list(zip(known, columns, strict=True))
+    typed = [(one, column) for one, column in pairs if column.kind != "null"]
+    numbers = {one.name: (column, one.blocks) for one, column in typed if isinstance(one, Numbers)}
+    words = {one.name: (column, one.vocabulary) for one, column in typed if isinstance(one, Words)}
+    in_blocks = _native.count_blocks(*_unzip(list(numbers.values())), threads)
+    in_words = _native.count_vocabularies(*_unzip(list(words.values())), threads)
+    counted = dict(zip([*numbers, *words], [*in_blocks, *in_words], strict=True))
+    vectors = []
+    for one, column in pairs:
+        if one.name in counted:
+            data, parts = counted[one.name]
+            vectors.append(_vector(parts, np.frombuffer(data, dtype=np.int64)))
+        else:
+            vectors.append(_count_rows(column, one.places))
+    return vectors
+
+
+_State = TypeVar("_State")
+
+
+def _unzip(pairs: list[tuple[_native.Column, _State]]) -> tuple[list[_native.Column], list[_State]]:
+    return [column for column, _ in pairs], [state for _, state in pairs]
+
+
+def _count_rows(column: _native.Column, places: int = 1) -> Counts:
+    vector = np.zeros(BESIDE + places, dtype=np.int64)
+    vector[0 if column.kind == "null" else BESIDE] = len(column)
+    return vector
+
+
+def _vector(parts: _native.Parts, places: Counts) -> Counts:
+    beside = [parts.missing, parts.nan, parts.infinite_below, parts.infinite_above]
+    return np.concatenate([np.array(beside, dtype=np.int64), places])
+
+
+def _parts(vector: Counts) -> Parts:
+    missing, nan, below, above = vector[:BESIDE].tolist()
+    return Parts(int(vector.sum()), missing, nan, above, below)
+
+
+def _line(vector: Counts) -> Counts:
+    """Order counts as the values lie: minus infinity, the blocks, plus infinity."""
+    return np.concatenate([vector[2:3], vector[BESIDE:], vector[3:4]])

@@ -1,0 +1,141 @@
+"""Tables larger than memory, counted batch by batch into a window.
+
+Reads parquet files (through polars or pyarrow, whichever is installed), polars lazy frames and Arrow streams; counting is
+`profile`'s. Nothing is sorted, collected or kept of a batch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from glob import glob
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+from tidewheel import _native
+from tidewheel.drift import inputs
+from tidewheel.drift.profile import Profile, Window
+from tidewheel.errors import InputError, InputTypeError, MissingExtraError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Rows of a batch: counting is at full speed from here on, and a batch of 100 float columns has 100 MB.
+BATCH_ROWS = 1 << 17
+
+_Table = dict[str, _native.Column]
+_Path = str | PathLike[str]
+
+
+def scan(
+    source: Any,
+    *,
+    profile: Profile,
+    progress: Callable[[int, int | None], None] | None = None,
+    threads: int | None = None,
+) -> Window:
+    """Count a source larger than memory into a window.
+
+    Memory: the profile, the window (8 bytes per block) and the batches in flight. Of an Arrow stream one batch is held at a
+    time. Of parquet files and lazy frames polars holds as many row groups, decoded, as it reads ahead, however many files
+    there are; pyarrow holds one row group. Only the profile's columns are read. Measured with four columns of 2e7 rows in
+    row groups of 250,000: 160 to 200 MiB through polars, 70 to 90 MiB through pyarrow, of 800 MB decoded.
+
+    Args:
+        source: A path or glob pattern of parquet files, or a sequence of paths; a polars lazy frame; or any object with
+            `__arrow_c_stream__`.
+        profile: The profile whose blocks are counted.
+        progress: Called with the rows done and the rows in all (None where the source cannot say) before the first batch and
+            after each one. What it raises stops the scan.
+        threads: Most threads to count with; by default `TIDEWHEEL_THREADS`, else one per core. Polars has its own.
+
+    Returns:
+        The window; the same whatever the files, row groups and batches.
+
+    Raises:
+        InputError: no file matches, or a column of the profile is missing.
+        InputTypeError: the source is none of these, or a column has another type than in the reference.
+        MissingExtraError: parquet files without polars or pyarrow.
+
+    Cost: O(rows x columns); reading parquet costs more than counting.
+
+    Example:
+        >>> from tidewheel import drift
+        >>> import polars as pl
+        >>> profile = drift.Profile.fit({"speed": [1.0, 2.0, 3.0]})
+        >>> drift.scan(pl.LazyFrame({"speed": [2.0, 3.0]}), profile=profile).n_rows
+        2
+    """
+    total, batches = _open(source, profile.columns)
+    window = profile.window()
+    _tell(progress, 0, total)
+    for table in batches:
+        window.update_columns(table, threads)
+        _tell(progress, window.n_rows, total)
+    return window
+
+
+def _tell(progress: Callable[[int, int | None], None] | None, done: int, total: int | None) -> None:
+    if progress is not None:
+        progress(done, total)
+
+
+def _open(source: Any, columns: tuple[str, ...]) -> tuple[int | None, Iterator[_Table]]:
+    """Give the number of rows, if it is known beforehand, and the batches."""
+    if isinstance(source, str | PathLike) or _is_paths(source):
+        return _open_parquet(_find_files(source), columns)
+    if type(source).__module__.partition(".")[0] == "polars" and hasattr(source, "collect_batches"):
+        return None, _read_lazy(source, columns)
+    if hasattr(source, "__arrow_c_stream__"):
+        return None, (inputs.name_columns("source", batch) for batch in _native.Batches(source))
+    raise InputTypeError(
+        "`source` must be a path or pattern of parquet files, a polars lazy frame or an Arrow stream; "
+        f"got {type(source).__name__}"
+    )
+
+
+def _is_paths(source: Any) -> bool:
+    return isinstance(source, Sequence) and all(isinstance(path, str | PathLike) for path in source)
+
+
+def _find_files(source: _Path | Sequence[_Path]) -> list[str]:
+    paths = [source] if isinstance(source, str | PathLike) else source
+    found = [file for path in paths for file in sorted(glob(fspath(path), recursive=True))]
+    if not found:
+        raise InputError(f"`source` must match at least one parquet file; got {source!r}")
+    return found
+
+
+def _open_parquet(files: list[str], columns: tuple[str, ...]) -> tuple[int, Iterator[_Table]]:
+    try:
+        # polars and pyarrow are optional: the base install has NumPy alone.
+        import polars as pl
+    except ImportError:
+        return _open_with_pyarrow(files, columns)
+    # File names are taken as they are: glob characters were expanded already.
+    frame = pl.scan_parquet(files, glob=False)
+    return frame.select(pl.len()).collect().item(), _read_lazy(frame, columns)
+
+
+def _open_with_pyarrow(files: list[str], columns: tuple[str, ...]) -> tuple[int, Iterator[_Table]]:
+    try:
+        # See `_open_parquet`.
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("parquet files need polars or pyarrow: install tidewheel[data]") from error
+    total = sum(parquet.read_metadata(file).num_rows for file in files)
+
+    def batches() -> Iterator[_Table]:
+        for file in files:
+            with parquet.ParquetFile(file, pre_buffer=False) as opened:
+                present = [name for name in columns if name in opened.schema_arrow.names]
+                for batch in opened.iter_batches(BATCH_ROWS, columns=present):
+                    yield inputs.read_table("source", batch)
+
+    return total, batches()
+
+
+def _read_lazy(frame: "pl.LazyFrame", columns: tuple[str, ...]) -> Iterator[_Table]:
+    # A name that the frame lacks is left to the window to refuse, in its own words.
+    present = set(frame.collect_schema().names())
+    chosen = frame.select([name for name in columns if name in present])
+    # Counts do not depend on the order, and without it nothing waits for a slow file.
+    for batch in chosen.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False, lazy=True):
+        yield inputs.read_table("source", batch)
