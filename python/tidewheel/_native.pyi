@@ -36,6 +36,7 @@ __all__ = [
     "psi",
     "read_array",
     "read_table",
+    "sum_deviance",
     "sum_weights",
 ]
 
@@ -299,6 +300,9 @@ def count_names_by_unit(column: Column, names: list[str], units: Units) -> list[
 
 def chi2_sf(x: float, df: float) -> float:
     """Upper tail of the chi-square law."""
+
+def sum_deviance(x: list[float], mean: list[float]) -> float:
+    """Compute `sum x ln(x / mean) + mean - x` with every term at least 0 and without cancellation; `0 ln 0` is 0."""
 
 def f_sf(x: float, df_between: float, df_within: float) -> float:
     """Upper tail of Fisher's F law."""

@@ -3,8 +3,9 @@
 from tidewheel import drift
 
 NAMES = {
-    "Beside", "ColumnDrift", "DriftReport", "Effect", "KsResult", "PartDrift", "PsiResult", "ReferenceBins", "compare",
-    "fit_bins", "histogram", "ks", "psi",
+    "Beside", "BinnedCounts", "ColumnDrift", "ContingencyResult", "DivergenceResult", "DriftReport", "Effect",
+    "KsResult", "PartDrift", "PsiResult", "ReferenceBins", "chi_square", "compare", "fit_bins", "g_test",
+    "hellinger", "histogram", "jensen_shannon", "kl_divergence", "ks", "l_infinity", "psi", "total_variation",
 }  # fmt: skip
 
 

@@ -5,27 +5,55 @@
     drift.psi(reference, current).pvalue
     drift.compare(reference_table, current_table).drifted
 
-`statistics` has the functions on arrays, `comparison` the comparison of tables, `results` and `report` what they return.
+`statistics` has the functions on arrays, `divergences` those on shares of bins, `comparison` the comparison of tables,
+`results` and `report` what they return.
 """
 
 from tidewheel.drift.comparison import compare
 from tidewheel.drift.decision import Effect
+from tidewheel.drift.divergences import (
+    chi_square,
+    g_test,
+    hellinger,
+    jensen_shannon,
+    kl_divergence,
+    l_infinity,
+    total_variation,
+)
 from tidewheel.drift.report import ColumnDrift, DriftReport, PartDrift
-from tidewheel.drift.results import Beside, KsResult, PsiResult, ReferenceBins
+from tidewheel.drift.results import (
+    Beside,
+    BinnedCounts,
+    ContingencyResult,
+    DivergenceResult,
+    KsResult,
+    PsiResult,
+    ReferenceBins,
+)
 from tidewheel.drift.statistics import fit_bins, histogram, ks, psi
 
 __all__ = [
     "Beside",
+    "BinnedCounts",
     "ColumnDrift",
+    "ContingencyResult",
+    "DivergenceResult",
     "DriftReport",
     "Effect",
     "KsResult",
     "PartDrift",
     "PsiResult",
     "ReferenceBins",
+    "chi_square",
     "compare",
     "fit_bins",
+    "g_test",
+    "hellinger",
     "histogram",
+    "jensen_shannon",
+    "kl_divergence",
     "ks",
+    "l_infinity",
     "psi",
+    "total_variation",
 ]

@@ -333,6 +333,11 @@ pub fn chi2_sf(x: f64, df: f64) -> f64 {
 }
 
 #[pyfunction]
+pub fn sum_deviance(x: Vec<f64>, mean: Vec<f64>) -> f64 {
+    special::sum_deviance(&x, &mean)
+}
+
+#[pyfunction]
 pub fn f_sf(x: f64, df_between: f64, df_within: f64) -> f64 {
     special::f_sf(x, df_between, df_within)
 }

@@ -22,7 +22,7 @@ mod _native {
     use super::functions::{
         chi2_sf, compare_categories, compare_numeric, count_names_by_unit, count_numbers_by_unit,
         count_slots, encode_units, f_sf, find_range, fit_quantiles, kolmogorov_sf, ks_distance,
-        ks_pvalue, normal_sf, psi, sum_weights,
+        ks_pvalue, normal_sf, psi, sum_deviance, sum_weights,
     };
     #[pymodule_export]
     use super::results::{CategoryComparison, FittedBins, KsDistance, NumericComparison, Parts};
