@@ -19,13 +19,16 @@ __all__ = [
     "NumericComparison",
     "Parts",
     "Units",
+    "anderson_darling",
     "chi2_sf",
     "compare_categories",
     "compare_numeric",
     "count_names_by_unit",
     "count_numbers_by_unit",
     "count_slots",
+    "cramer_von_mises",
     "encode_units",
+    "energy_distance",
     "f_sf",
     "find_range",
     "fit_quantiles",
@@ -38,6 +41,7 @@ __all__ = [
     "read_table",
     "sum_deviance",
     "sum_weights",
+    "wasserstein",
 ]
 
 @final
@@ -278,6 +282,22 @@ def ks_pvalue(
     statistic: float, n: int, m: int, alternative: str = "two-sided", method: str = "auto"
 ) -> tuple[float, bool]:
     """Compute the p-value of a distance as `scipy.stats.ks_2samp` does, and say whether it is exact."""
+
+def wasserstein(reference: Column, current: Column, threads: int | None = None) -> tuple[float, Parts, Parts]:
+    """Measure the distance of order 1; NaN and missing values are left out.
+
+    It is infinite when an infinity has not the same share in both samples. Cost: O(n + m) and the sorting of the rows near
+    values where the distribution functions cross.
+    """
+
+def energy_distance(reference: Column, current: Column) -> tuple[float, Parts, Parts]:
+    """Measure the energy distance, on one thread by sorting."""
+
+def cramer_von_mises(reference: Column, current: Column) -> tuple[int, Parts, Parts]:
+    """Compute four times Anderson's U, with midranks, on one thread by sorting."""
+
+def anderson_darling(reference: Column, current: Column) -> tuple[float | None, Parts, Parts]:
+    """Compute A^2 with midranks, not standardised, on one thread by sorting; None when all values are equal."""
 
 def compare_numeric(
     reference: list[Column], current: list[Column], bins: int, threads: int | None = None

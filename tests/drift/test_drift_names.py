@@ -3,9 +3,11 @@
 from tidewheel import drift
 
 NAMES = {
-    "Beside", "BinnedCounts", "ColumnDrift", "ContingencyResult", "DivergenceResult", "DriftReport", "Effect",
-    "KsResult", "PartDrift", "PsiResult", "ReferenceBins", "chi_square", "compare", "fit_bins", "g_test",
+    "Beside", "BinnedCounts", "ColumnDrift", "ContingencyResult", "DistanceResult", "DivergenceResult",
+    "DriftReport", "Effect", "KsResult", "PartDrift", "PsiResult", "RankTestResult", "ReferenceBins",
+    "anderson_darling", "chi_square", "compare", "cramer_von_mises", "energy_distance", "fit_bins", "g_test",
     "hellinger", "histogram", "jensen_shannon", "kl_divergence", "ks", "l_infinity", "psi", "total_variation",
+    "wasserstein",
 }  # fmt: skip
 
 

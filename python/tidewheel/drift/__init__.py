@@ -5,12 +5,13 @@
     drift.psi(reference, current).pvalue
     drift.compare(reference_table, current_table).drifted
 
-`statistics` has the functions on arrays, `divergences` those on shares of bins, `comparison` the comparison of tables,
-`results` and `report` what they return.
+`statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
+`comparison` the comparison of tables, `results` and `report` what they return.
 """
 
 from tidewheel.drift.comparison import compare
 from tidewheel.drift.decision import Effect
+from tidewheel.drift.distances import anderson_darling, cramer_von_mises, energy_distance, wasserstein
 from tidewheel.drift.divergences import (
     chi_square,
     g_test,
@@ -25,9 +26,11 @@ from tidewheel.drift.results import (
     Beside,
     BinnedCounts,
     ContingencyResult,
+    DistanceResult,
     DivergenceResult,
     KsResult,
     PsiResult,
+    RankTestResult,
     ReferenceBins,
 )
 from tidewheel.drift.statistics import fit_bins, histogram, ks, psi
@@ -37,15 +40,20 @@ __all__ = [
     "BinnedCounts",
     "ColumnDrift",
     "ContingencyResult",
+    "DistanceResult",
     "DivergenceResult",
     "DriftReport",
     "Effect",
     "KsResult",
     "PartDrift",
     "PsiResult",
+    "RankTestResult",
     "ReferenceBins",
+    "anderson_darling",
     "chi_square",
     "compare",
+    "cramer_von_mises",
+    "energy_distance",
     "fit_bins",
     "g_test",
     "hellinger",
@@ -56,4 +64,5 @@ __all__ = [
     "l_infinity",
     "psi",
     "total_variation",
+    "wasserstein",
 ]

@@ -163,3 +163,42 @@ class KsResult:
     beside: Beside
     n: int
     m: int
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceResult:
+    """A distance between two samples of numbers, without a test.
+
+    Attributes:
+        statistic: The distance, at least 0.
+        beside: Rows left out (missing, NaN), and infinite rows.
+        n: Reference values used.
+        m: Current values used.
+    """
+
+    statistic: float
+    beside: Beside
+    n: int
+    m: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankTestResult:
+    """A test of two samples by their ranks.
+
+    Attributes:
+        statistic: What is tested.
+        pvalue: Its p-value.
+        method: How the p-value was computed: "exact" or "asymptotic" (Cramer and von Mises); "interpolated", or "at most" or
+            "at least" beyond the table (Anderson and Darling).
+        beside: Rows left out (missing, NaN), and infinite rows (ranked).
+        n: Reference values used.
+        m: Current values used.
+    """
+
+    statistic: float
+    pvalue: float
+    method: str
+    beside: Beside
+    n: int
+    m: int

@@ -12,6 +12,7 @@ use tidewheel_core::domain::{Common, Domain};
 use tidewheel_core::kolmogorov::{self, Method};
 use tidewheel_core::ks::{self, Alternative};
 use tidewheel_core::psi::Smoothing;
+use tidewheel_core::ranks::Sorted;
 use tidewheel_core::{Error, categories, compare, histogram, parallel, select, special, units};
 
 /// Call a function that is generic over the domain, in the domain given.
@@ -212,6 +213,86 @@ pub fn ks_pvalue(
         )));
     }
     Ok(py.detach(|| kolmogorov::two_sample_p(statistic, n, m, side, method)))
+}
+
+type Measured = (f64, Parts, Parts);
+
+#[pyfunction]
+#[pyo3(signature = (reference, current, threads=None))]
+pub fn wasserstein(
+    py: Python<'_>,
+    reference: &PyColumn,
+    current: &PyColumn,
+    threads: Option<usize>,
+) -> PyResult<Measured> {
+    let (r, c) = (reference.numbers()?, current.numbers()?);
+    py.detach(|| tidewheel_core::wasserstein::distance(&r, &c, threads))
+        .map(|found| {
+            (
+                found.statistic,
+                found.reference.into(),
+                found.current.into(),
+            )
+        })
+        .map_err(errors::from_core)
+}
+
+#[pyfunction]
+pub fn energy_distance(
+    py: Python<'_>,
+    reference: &PyColumn,
+    current: &PyColumn,
+) -> PyResult<Measured> {
+    fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Result<Measured, Error> {
+        let both = Sorted::<K>::new(r, c)?;
+        Ok((
+            both.energy_distance(),
+            both.reference.into(),
+            both.current.into(),
+        ))
+    }
+    let (r, c) = (reference.numbers()?, current.numbers()?);
+    py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
+        .map_err(errors::from_core)
+}
+
+#[pyfunction]
+pub fn cramer_von_mises(
+    py: Python<'_>,
+    reference: &PyColumn,
+    current: &PyColumn,
+) -> PyResult<(i128, Parts, Parts)> {
+    fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Result<(i128, Parts, Parts), Error> {
+        let both = Sorted::<K>::new(r, c)?;
+        Ok((
+            both.cramer_von_mises(),
+            both.reference.into(),
+            both.current.into(),
+        ))
+    }
+    let (r, c) = (reference.numbers()?, current.numbers()?);
+    py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
+        .map_err(errors::from_core)
+}
+
+#[pyfunction]
+pub fn anderson_darling(
+    py: Python<'_>,
+    reference: &PyColumn,
+    current: &PyColumn,
+) -> PyResult<(Option<f64>, Parts, Parts)> {
+    type Found = Result<(Option<f64>, Parts, Parts), Error>;
+    fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Found {
+        let both = Sorted::<K>::new(r, c)?;
+        Ok((
+            both.anderson_darling(),
+            both.reference.into(),
+            both.current.into(),
+        ))
+    }
+    let (r, c) = (reference.numbers()?, current.numbers()?);
+    py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
+        .map_err(errors::from_core)
 }
 
 fn pairs<'a, T>(
