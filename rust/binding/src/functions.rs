@@ -215,8 +215,6 @@ pub fn ks_pvalue(
     Ok(py.detach(|| kolmogorov::two_sample_p(statistic, n, m, side, method)))
 }
 
-type Measured = (f64, Parts, Parts);
-
 #[pyfunction]
 #[pyo3(signature = (reference, current, threads=None))]
 pub fn wasserstein(
@@ -224,7 +222,7 @@ pub fn wasserstein(
     reference: &PyColumn,
     current: &PyColumn,
     threads: Option<usize>,
-) -> PyResult<Measured> {
+) -> PyResult<(f64, Parts, Parts)> {
     let (r, c) = (reference.numbers()?, current.numbers()?);
     py.detach(|| tidewheel_core::wasserstein::distance(&r, &c, threads))
         .map(|found| {
@@ -237,63 +235,30 @@ pub fn wasserstein(
         .map_err(errors::from_core)
 }
 
-#[pyfunction]
-pub fn energy_distance(
-    py: Python<'_>,
-    reference: &PyColumn,
-    current: &PyColumn,
-) -> PyResult<Measured> {
-    fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Result<Measured, Error> {
-        let both = Sorted::<K>::new(r, c)?;
-        Ok((
-            both.energy_distance(),
-            both.reference.into(),
-            both.current.into(),
-        ))
-    }
-    let (r, c) = (reference.numbers()?, current.numbers()?);
-    py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
-        .map_err(errors::from_core)
+/// Export a statistic of two sorted samples, with the parts of both.
+macro_rules! of_sorted {
+    ($name:ident -> $statistic:ty) => {
+        #[pyfunction]
+        pub fn $name(
+            py: Python<'_>,
+            reference: &PyColumn,
+            current: &PyColumn,
+        ) -> PyResult<($statistic, Parts, Parts)> {
+            type Found = Result<($statistic, Parts, Parts), Error>;
+            fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Found {
+                let both = Sorted::<K>::new(r, c)?;
+                Ok((both.$name(), both.reference.into(), both.current.into()))
+            }
+            let (r, c) = (reference.numbers()?, current.numbers()?);
+            py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
+                .map_err(errors::from_core)
+        }
+    };
 }
 
-#[pyfunction]
-pub fn cramer_von_mises(
-    py: Python<'_>,
-    reference: &PyColumn,
-    current: &PyColumn,
-) -> PyResult<(i128, Parts, Parts)> {
-    fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Result<(i128, Parts, Parts), Error> {
-        let both = Sorted::<K>::new(r, c)?;
-        Ok((
-            both.cramer_von_mises(),
-            both.reference.into(),
-            both.current.into(),
-        ))
-    }
-    let (r, c) = (reference.numbers()?, current.numbers()?);
-    py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
-        .map_err(errors::from_core)
-}
-
-#[pyfunction]
-pub fn anderson_darling(
-    py: Python<'_>,
-    reference: &PyColumn,
-    current: &PyColumn,
-) -> PyResult<(Option<f64>, Parts, Parts)> {
-    type Found = Result<(Option<f64>, Parts, Parts), Error>;
-    fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Found {
-        let both = Sorted::<K>::new(r, c)?;
-        Ok((
-            both.anderson_darling(),
-            both.reference.into(),
-            both.current.into(),
-        ))
-    }
-    let (r, c) = (reference.numbers()?, current.numbers()?);
-    py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
-        .map_err(errors::from_core)
-}
+of_sorted!(energy_distance -> f64);
+of_sorted!(cramer_von_mises -> i128);
+of_sorted!(anderson_darling -> Option<f64>);
 
 fn pairs<'a, T>(
     one: &'a [PyRef<'_, PyColumn>],

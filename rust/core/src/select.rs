@@ -142,6 +142,13 @@ impl<K: Domain> Gathered<K> {
         self.len() == 0
     }
 
+    /// Put all values, in no order, into a vector, in place of what it holds.
+    pub fn copy_into(&self, values: &mut Vec<K>) {
+        values.clear();
+        values.extend_from_slice(&self.others);
+        values.resize(self.len(), self.first);
+    }
+
     /// All values, in no order.
     pub fn into_values(self) -> Vec<K> {
         let mut values = self.others;
