@@ -13,12 +13,14 @@ SHAPES = {
     "log-normal": np.exp,
     "rounded": lambda z: np.round(z, 2),
 }
-#: What the design asks for; rounded values, which SciPy sorts faster, are shown only.
+#: What the design asks for. Rounded values, which SciPy sorts faster, are shown only.
 MUST = 30.0
+#: Where nothing drifted F and G cross everywhere, and chance decides whether a tenth or half of a million rows are sorted.
+MUST_UNDRIFTED = 10.0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("shift", [0.01, 0.5])
+@pytest.mark.parametrize("shift", [0.0, 0.01, 0.5])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize("rows", [1_000_000, 10_000_000])
 def test_two_raw_samples(benchmark, rows, shape, shift, threads):
@@ -42,4 +44,4 @@ def test_two_raw_samples(benchmark, rows, shape, shift, threads):
         f"\n{ours_s / rows * 1e9:.1f} ns a current value, SciPy {rival_s / rows * 1e9:.0f}: {ratio:.0f} times faster"
     )
     if shape is not SHAPES["rounded"]:
-        assert ratio >= MUST
+        assert ratio >= (MUST if shift else MUST_UNDRIFTED)

@@ -66,8 +66,8 @@ def wasserstein(reference: object, current: object, *, threads: int | None = Non
         InputError: a side without a number.
         InputTypeError: a side does not hold numbers, or times are compared with another type or unit.
 
-    Cost: O(n + m), and sorting of the rows near values where F and G cross: a tenth of them when nothing has drifted, all
-    of them when the samples are the same; then as much memory again as these rows take.
+    Cost: O(n + m), and sorting of the rows near values where F and G cross: a tenth to a half of a million when nothing has
+    drifted, fewer of more, all when the samples are the same; and as much memory as these rows take.
 
     Source: `scipy.stats.wasserstein_distance` without weights, but for NaN and infinities as said.
 

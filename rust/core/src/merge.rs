@@ -1,6 +1,7 @@
 //! Two sorted samples walked together, value by value.
 
 use crate::domain::Domain;
+use std::cmp::Ordering;
 
 /// Visit the distinct values of two sorted slices in order, with how often each occurs in either.
 pub fn walk<K: Domain>(reference: &[K], current: &[K], mut visit: impl FnMut(K, usize, usize)) {
@@ -23,9 +24,11 @@ pub fn walk<K: Domain>(reference: &[K], current: &[K], mut visit: impl FnMut(K, 
     }
 }
 
-/// Sort by value; equal values (0.0 and -0.0) have no order.
+/// Sort numbers by value; equal ones (0.0 and -0.0) have no order.
+///
+/// Columns hand out no NaN. Comparing values is one instruction, comparing keys several.
 pub fn sort<K: Domain>(values: &mut [K]) {
-    values.sort_unstable_by_key(|value| value.key());
+    values.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
 }
 
 #[cfg(test)]

@@ -136,7 +136,9 @@ impl Sizes {
 
     /// `F - G` where `d` is given.
     fn difference(&self, d: i128) -> f64 {
-        d as f64 / (self.n as f64 * self.m as f64)
+        // Most fit 64 bits, which turn into a float much faster.
+        let d = i64::try_from(d).map_or(d as f64, |d| d as f64);
+        d / (self.n as f64 * self.m as f64)
     }
 
     fn is_infinite(&self) -> bool {
