@@ -24,6 +24,7 @@ __all__ = [
     "Parts",
     "Units",
     "Vocabulary",
+    "anderson_darling",
     "chi2_sf",
     "compare_categories",
     "compare_numeric",
@@ -32,8 +33,10 @@ __all__ = [
     "count_numbers_by_unit",
     "count_slots",
     "count_vocabularies",
+    "cramer_von_mises",
     "enclose_ks",
     "encode_units",
+    "energy_distance",
     "f_sf",
     "find_range",
     "fit_blocks",
@@ -46,7 +49,9 @@ __all__ = [
     "psi",
     "read_array",
     "read_table",
+    "sum_deviance",
     "sum_weights",
+    "wasserstein",
 ]
 
 @final
@@ -292,6 +297,22 @@ def ks_pvalue(
 ) -> tuple[float, bool]:
     """Compute the p-value of a distance as `scipy.stats.ks_2samp` does, and say whether it is exact."""
 
+def wasserstein(reference: Column, current: Column, threads: int | None = None) -> tuple[float, Parts, Parts]:
+    """Measure the distance of order 1; NaN and missing values are left out.
+
+    It is infinite when an infinity has not the same share in both samples. Cost: O(n + m) and the sorting of the rows near
+    values where the distribution functions cross.
+    """
+
+def energy_distance(reference: Column, current: Column) -> tuple[float, Parts, Parts]:
+    """Measure the energy distance, on one thread by sorting."""
+
+def cramer_von_mises(reference: Column, current: Column) -> tuple[int, Parts, Parts]:
+    """Compute four times Anderson's U, with midranks, on one thread by sorting."""
+
+def anderson_darling(reference: Column, current: Column) -> tuple[float | None, Parts, Parts]:
+    """Compute A^2 with midranks, not standardised, on one thread by sorting; None when all values are equal."""
+
 def compare_numeric(
     reference: list[Column], current: list[Column], bins: int, threads: int | None = None
 ) -> list[NumericComparison]:
@@ -313,6 +334,9 @@ def count_names_by_unit(column: Column, names: list[str], units: Units) -> list[
 
 def chi2_sf(x: float, df: float) -> float:
     """Upper tail of the chi-square law."""
+
+def sum_deviance(x: list[float], mean: list[float]) -> float:
+    """Compute `sum x ln(x / mean) + mean - x` with every term at least 0 and without cancellation; `0 ln 0` is 0."""
 
 def f_sf(x: float, df_between: float, df_within: float) -> float:
     """Upper tail of Fisher's F law."""

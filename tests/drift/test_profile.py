@@ -4,6 +4,7 @@ import itertools
 import math
 import pickle
 import threading
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -78,16 +79,25 @@ few_words = st.lists(
 )
 
 
+def without_pictures(report):
+    """Give the columns of a report as a profile does, which keeps no counts to draw."""
+    return tuple(replace(column, shape=None) for column in report.columns)
+
+
 @given(few_values, few_values)
 def test_few_distinct_numbers_give_the_same_record(reference, current):
     sides = [{"x": np.array(side, dtype=float)} for side in (reference, current)]
-    assert repr(Profile.fit(sides[0]).compare(sides[1]).columns) == repr(drift.compare(*sides).columns)
+    assert repr(Profile.fit(sides[0]).compare(sides[1]).columns) == repr(
+        without_pictures(drift.compare(*sides))
+    )
 
 
 @given(few_words, few_words)
 def test_strings_give_the_same_record(reference, current):
     sides = [{"s": pl.Series(side, dtype=pl.String)} for side in (reference, current)]
-    assert repr(Profile.fit(sides[0]).compare(sides[1]).columns) == repr(drift.compare(*sides).columns)
+    assert repr(Profile.fit(sides[0]).compare(sides[1]).columns) == repr(
+        without_pictures(drift.compare(*sides))
+    )
 
 
 def naive_distance(r, c):

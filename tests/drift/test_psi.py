@@ -192,6 +192,12 @@ REFUSED = {
         InputTypeError,
         "`current` must hold strings as `reference` does; got float64",
     ),
+    "times of two units": (
+        (np.array([1], "M8[s]"), np.array([1], "M8[us]")),
+        {},
+        InputTypeError,
+        "`current` must hold datetime[s] as `reference` does; got datetime[us]",
+    ),
     "mixed the other way": (([1.0], ["a"]), {}, InputTypeError, "'current' must hold numbers; got string"),
 }
 

@@ -29,12 +29,13 @@ def everything(reference, current, threads=None):
     result = drift.ks(reference, current, threads=threads)
     psi = drift.psi(reference, current, threads=threads, bins=40)
     counts, edges = drift.histogram(current, 200, threads=threads)
+    wasserstein = drift.wasserstein(reference, current, threads=threads)
     (words,) = _native.compare_categories(
         [inputs.read_array("s", table["s"])] * 1, [inputs.read_array("s", table["s"])], 50, threads
     )
     return (
         result.statistic, result.pvalue, result.location, result.sign, psi.statistic, psi.pvalue, psi.edges.tobytes(),
-        psi.current_counts, counts.tobytes(), edges.tobytes(), tuple(words.reference_counts),
+        psi.current_counts, counts.tobytes(), edges.tobytes(), tuple(words.reference_counts), wasserstein.statistic,
     )  # fmt: skip
 
 
@@ -68,6 +69,7 @@ rng = np.random.default_rng(3)
 a, b = np.exp(rng.normal(size=50_001)), np.exp(rng.normal(0.01, 1, 40_000))
 b[:5] = np.nan, np.inf, -np.inf, 0.0, -0.0
 k, p = drift.ks(a, b), drift.psi(a, b)
+print(drift.wasserstein(a[5:], b[5:]).statistic, drift.wasserstein(np.log(a[5:]), np.log(b[5:])).statistic)
 print(k.statistic, k.location, p.statistic, p.current_counts, p.beside, drift.histogram(a, 300)[0].tolist())
 """
 
@@ -146,6 +148,7 @@ def test_other_threads_may_write_meanwhile(samples):
     try:
         for _ in range(5):
             assert 0 <= drift.ks(values, samples[1]).statistic <= 1
+            assert drift.wasserstein(values, samples[1]).statistic >= 0
             assert sum(drift.psi(samples[1], values).current_counts) <= len(values)
     finally:
         stop.set()

@@ -21,6 +21,7 @@ from tidewheel.drift.decision import (
     kolmogorov_quantile,
     upper_quantile,
 )
+from tidewheel.drift.divergences import chi_square_of_counts
 
 #: Up to this n m the exact Kolmogorov-Smirnov p-value costs under 5 ms and is used.
 EXACT_PAIRS = 1_000_000
@@ -104,7 +105,7 @@ def compare_categories(
         statistic, pvalue = _permute(r, c)
         return Part("values", "chi-square, permuted", statistic, pvalue, effect, design)
     r, c = _pool(r, expected), _pool(c, expected)
-    statistic, cells = chi_square(r, c), len(r)
+    statistic, cells = chi_square_of_counts(r.tolist(), c.tolist()), len(r)
     if cells < 2:
         pvalue = 1.0
     elif design.df is None:
@@ -112,19 +113,6 @@ def compare_categories(
     else:
         pvalue = _native.f_sf(statistic / (cells - 1), cells - 1, max(design.df, 1.0))
     return Part("values", "chi-square", statistic, pvalue, effect, design)
-
-
-def chi_square(reference: _FloatArray, current: _FloatArray) -> float:
-    """Compute the two-sample chi-square statistic over categories that occur.
-
-    `sum_i (r_i sqrt(m/n) - c_i sqrt(n/m))^2 / (r_i + c_i)`, which is what a contingency table of two rows gives.
-    """
-    n, m = reference.sum(), current.sum()
-    if n == 0 or m == 0:
-        return 0.0
-    return float(
-        ((reference * math.sqrt(m / n) - current * math.sqrt(n / m)) ** 2 / (reference + current)).sum()
-    )
 
 
 def _pool(counts: _FloatArray, expected: _FloatArray) -> _FloatArray:
@@ -138,7 +126,7 @@ def _pool(counts: _FloatArray, expected: _FloatArray) -> _FloatArray:
 
 
 def _permute(reference: _FloatArray, current: _FloatArray) -> tuple[float, float]:
-    statistic = chi_square(reference, current)
+    statistic = chi_square_of_counts(reference.tolist(), current.tolist())
     generator = np.random.Generator(np.random.PCG64(SEED))
     totals = np.rint(reference + current).astype(np.int64)
     n = round(float(reference.sum()))

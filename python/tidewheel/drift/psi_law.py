@@ -6,6 +6,7 @@ these. Elsewhere (ties, strings, given edges) it is taken conditionally on the p
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,16 +102,17 @@ def _psi_of_rows(
 ) -> _FloatArray:
     used = (reference > 0) | (current > 0)
     bins = used.sum(axis=1, keepdims=True)
-    p, q = (_shares(counts, bins, smoothing) for counts in (reference, current))
+    p, q = (smooth_shares(counts, bins, smoothing) for counts in (reference, current))
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(used & (p != q), (p - q) * np.log(p / q), 0.0)
     total: _FloatArray = terms.sum(axis=1)
     return total
 
 
-def _shares(
-    counts: npt.NDArray[np.integer], bins: npt.NDArray[np.integer], smoothing: str | float
+def smooth_shares(
+    counts: npt.NDArray[Any], bins: npt.NDArray[np.integer], smoothing: str | float
 ) -> _FloatArray:
+    """Turn rows of counts into shares, given each row's number of bins in use; see `statistics.psi` for `smoothing`."""
     total = counts.sum(axis=1, keepdims=True)
     if smoothing == "jeffreys":
         return np.asarray((counts + 0.5) / (total + bins / 2))

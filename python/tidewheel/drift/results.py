@@ -48,6 +48,61 @@ class ReferenceBins:
 
 
 @dataclass(frozen=True, slots=True)
+class BinnedCounts:
+    """Two samples counted over the same bins. Made by `statistics.count_both`; results are computed from it.
+
+    Attributes:
+        reference: Reference rows per bin.
+        current: Current rows per bin.
+        edges: B + 1 bin edges, the outer ones infinite; None for strings and given counts.
+        categories: Names of the bins for strings, the last one standing for all others; else None.
+        beside: Rows left out of the bins, counted apart.
+        unseen: Current rows whose string the reference never has (they are in the last bin); 0 for numbers.
+        continuous: As in `ReferenceBins`.
+    """
+
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+    edges: npt.NDArray[Any] | None = None
+    categories: tuple[str, ...] | None = None
+    beside: Beside = Beside()
+    unseen: int = 0
+    continuous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DivergenceResult:
+    """How far apart two samples' shares are over the same bins, without a test.
+
+    Attributes:
+        statistic: The divergence or distance, at least 0.
+        smoothing: What was done about empty bins.
+        binned: The bins, the counts in them, and the rows beside them.
+    """
+
+    statistic: float
+    smoothing: str | float
+    binned: BinnedCounts
+
+
+@dataclass(frozen=True, slots=True)
+class ContingencyResult:
+    """A test whether two samples have the same shares over the same bins.
+
+    Attributes:
+        statistic: Asymptotically chi-square when they do.
+        pvalue: Upper tail of the chi-square law.
+        degrees_of_freedom: Bins that are not empty on both sides, less one.
+        binned: The bins, the counts in them, and the rows beside them.
+    """
+
+    statistic: float
+    pvalue: float
+    degrees_of_freedom: int
+    binned: BinnedCounts
+
+
+@dataclass(frozen=True, slots=True)
 class PsiResult:
     """A population stability index.
 
@@ -104,6 +159,45 @@ class KsResult:
     pvalue: float
     location: float | int
     sign: int
+    method: str
+    beside: Beside
+    n: int
+    m: int
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceResult:
+    """A distance between two samples of numbers, without a test.
+
+    Attributes:
+        statistic: The distance, at least 0.
+        beside: Rows left out (missing, NaN), and infinite rows.
+        n: Reference values used.
+        m: Current values used.
+    """
+
+    statistic: float
+    beside: Beside
+    n: int
+    m: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankTestResult:
+    """A test of two samples by their ranks.
+
+    Attributes:
+        statistic: What is tested.
+        pvalue: Its p-value.
+        method: How the p-value was computed: "exact" or "asymptotic" (Cramer and von Mises); "interpolated", or "at most" or
+            "at least" beyond the table (Anderson and Darling).
+        beside: Rows left out (missing, NaN), and infinite rows (ranked).
+        n: Reference values used.
+        m: Current values used.
+    """
+
+    statistic: float
+    pvalue: float
     method: str
     beside: Beside
     n: int

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tidewheel import _native
 from tidewheel.drift import inputs, psi_law
-from tidewheel.drift.results import Beside, KsResult, PsiResult, ReferenceBins
+from tidewheel.drift.results import Beside, BinnedCounts, KsResult, PsiResult, ReferenceBins
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: Strings of the reference that get a bin of their own in `psi`; all others share one. More bins than this make the index
@@ -239,25 +239,28 @@ def psi(
         >>> result.reference_counts, result.current_counts, round(result.statistic, 4)
         ((2, 2), (1, 3), 0.2747)
     """
-    _check_smoothing(smoothing)
-    if not isinstance(reference, ReferenceBins):
-        column = inputs.read_array("reference", reference)
-        if column.kind == "string":
-            return _psi_of_strings(column, current, smoothing, threads)
-        reference = fit_bins(reference, bins=bins, strategy=strategy, threads=threads)
-    values = inputs.read_numbers("current", current)
-    interior = inputs.read_array("edges", reference.edges[1:-1])
-    counts, parts = _native.count_slots(values, interior, closed=False, threads=threads)
-    beside = Beside(
-        (reference.missing, parts.missing),
-        (reference.nan, parts.nan),
-        (reference.infinite, parts.infinite_above + parts.infinite_below),
+    check_smoothing(smoothing)
+    counted = count_both(reference, current, bins=bins, strategy=strategy, threads=threads)
+    sides = tuple(map(int, counted.reference)), tuple(map(int, counted.current))
+    statistic = psi_of_counts(*sides, smoothing)
+    pvalue, critical = psi_law.psi_pvalue(statistic, *sides, smoothing, continuous=counted.continuous)
+    return PsiResult(
+        statistic,
+        pvalue,
+        critical,
+        counted.edges,
+        counted.categories,
+        *sides,
+        counted.beside,
+        counted.unseen,
+        smoothing,
+        n=sum(sides[0]),
+        m=sum(sides[1]),
     )
-    sides = (reference.counts, tuple(counts))
-    return _psi_result(sides, smoothing, beside, edges=reference.edges, continuous=reference.continuous)
 
 
-def _check_smoothing(smoothing: str | float) -> None:
+def check_smoothing(smoothing: str | float) -> None:
+    """Refuse a smoothing that is neither a known name nor a least share."""
     if isinstance(smoothing, str):
         if smoothing not in _SMOOTHINGS:
             known = ", ".join(map(repr, _SMOOTHINGS))
@@ -272,35 +275,57 @@ def psi_of_counts(reference: Sequence[int], current: Sequence[int], smoothing: s
     return _native.psi(list(reference), list(current), name, clip)
 
 
-def _psi_result(
-    sides: tuple[tuple[int, ...], tuple[int, ...]],
-    smoothing: str | float,
-    beside: Beside,
+def count_both(
+    reference: object,
+    current: object,
     *,
-    edges: npt.NDArray[Any] | None = None,
-    categories: tuple[str, ...] | None = None,
-    continuous: bool = False,
-    unseen: int = 0,
-) -> PsiResult:
-    r, c = sides
-    statistic = psi_of_counts(r, c, smoothing)
-    pvalue, critical = psi_law.psi_pvalue(statistic, r, c, smoothing, continuous=continuous)
-    return PsiResult(
-        statistic, pvalue, critical, edges, categories, r, c, beside, unseen, smoothing, n=sum(r), m=sum(c)
+    bins: int | Sequence[float] | npt.NDArray[Any] = 10,
+    strategy: str = "quantile",
+    threads: int | None = None,
+) -> BinnedCounts:
+    """Count two samples over the bins of the reference: what `psi` and `divergences` are computed from.
+
+    Arguments and errors are those of `psi`. Cost: O(n + m).
+    """
+    if isinstance(reference, ReferenceBins):
+        return _count_numbers(reference, inputs.read_numbers("current", current), threads)
+    column = inputs.read_array("reference", reference)
+    if column.kind == "string":
+        return _count_strings(column, current, threads)
+    values = inputs.read_numbers("current", current)
+    check_times(column, values)
+    return _count_numbers(fit_bins(reference, bins=bins, strategy=strategy, threads=threads), values, threads)
+
+
+def _count_numbers(reference: ReferenceBins, values: _native.Column, threads: int | None) -> BinnedCounts:
+    interior = inputs.read_array("edges", reference.edges[1:-1])
+    counts, parts = _native.count_slots(values, interior, closed=False, threads=threads)
+    beside = Beside(
+        (reference.missing, parts.missing),
+        (reference.nan, parts.nan),
+        (reference.infinite, parts.infinite_above + parts.infinite_below),
+    )
+    return BinnedCounts(
+        reference.counts,
+        tuple(counts),
+        edges=reference.edges,
+        beside=beside,
+        continuous=reference.continuous,
     )
 
 
-def _psi_of_strings(
-    column: _native.Column, current: object, smoothing: str | float, threads: int | None
-) -> PsiResult:
+def _count_strings(column: _native.Column, current: object, threads: int | None) -> BinnedCounts:
     values = inputs.read_array("current", current)
     if values.kind != "string":
         raise InputTypeError(f"`current` must hold strings as `reference` does; got {values.dtype}")
     (found,) = _native.compare_categories([column], [values], MOST_CATEGORIES, threads)
-    beside = Beside((found.reference.missing, found.current.missing))
-    names = (*found.names, "other")
-    sides = (tuple(found.reference_counts), tuple(found.current_counts))
-    return _psi_result(sides, smoothing, beside, categories=names, unseen=found.unseen)
+    return BinnedCounts(
+        tuple(found.reference_counts),
+        tuple(found.current_counts),
+        categories=(*found.names, "other"),
+        beside=Beside((found.reference.missing, found.current.missing)),
+        unseen=found.unseen,
+    )
 
 
 def ks(
@@ -348,16 +373,24 @@ def ks(
         (0.5, 2.0, 1, 0.771429)
     """
     r, c = inputs.read_numbers("reference", reference), inputs.read_numbers("current", current)
-    if "temporal" in {r.kind, c.kind} and r.dtype != c.dtype:
-        raise InputTypeError(f"`current` must hold {r.dtype} as `reference` does; got {c.dtype}")
+    check_times(r, c)
     found = _native.ks_distance(r, c, alternative, threads)
     pvalue, exact = _native.ks_pvalue(found.statistic, found.n, found.m, alternative, method)
-    beside = _beside(found.reference, found.current)
+    beside = count_beside(found.reference, found.current)
     how = "exact" if exact else "asymp"
     return KsResult(found.statistic, pvalue, found.location, found.sign, how, beside, n=found.n, m=found.m)
 
 
-def _beside(reference: _native.Parts, current: _native.Parts) -> Beside:
+def check_times(reference: _native.Column, current: _native.Column) -> None:
+    """Refuse times beside another type or unit: their numbers do not mean the same."""
+    if "temporal" in {reference.kind, current.kind} and reference.dtype != current.dtype:
+        raise InputTypeError(
+            f"`current` must hold {reference.dtype} as `reference` does; got {current.dtype}"
+        )
+
+
+def count_beside(reference: _native.Parts, current: _native.Parts) -> Beside:
+    """Gather what two passes met beside finite numbers."""
     both = (reference, current)
     missing, nan, infinite = (
         [parts.missing for parts in both],

@@ -12,6 +12,7 @@ use tidewheel_core::domain::{Common, Domain};
 use tidewheel_core::kolmogorov::{self, Method};
 use tidewheel_core::ks::{self, Alternative};
 use tidewheel_core::psi::Smoothing;
+use tidewheel_core::ranks::Sorted;
 use tidewheel_core::{Error, categories, compare, histogram, parallel, select, special, units};
 
 /// Call a function that is generic over the domain, in the domain given.
@@ -216,6 +217,51 @@ pub fn ks_pvalue(
     Ok(py.detach(|| kolmogorov::two_sample_p(statistic, n, m, side, method)))
 }
 
+#[pyfunction]
+#[pyo3(signature = (reference, current, threads=None))]
+pub fn wasserstein(
+    py: Python<'_>,
+    reference: &PyColumn,
+    current: &PyColumn,
+    threads: Option<usize>,
+) -> PyResult<(f64, Parts, Parts)> {
+    let (r, c) = (reference.numbers()?, current.numbers()?);
+    py.detach(|| tidewheel_core::wasserstein::distance(&r, &c, threads))
+        .map(|found| {
+            (
+                found.statistic,
+                found.reference.into(),
+                found.current.into(),
+            )
+        })
+        .map_err(errors::from_core)
+}
+
+/// Export a statistic of two sorted samples, with the parts of both.
+macro_rules! of_sorted {
+    ($name:ident -> $statistic:ty) => {
+        #[pyfunction]
+        pub fn $name(
+            py: Python<'_>,
+            reference: &PyColumn,
+            current: &PyColumn,
+        ) -> PyResult<($statistic, Parts, Parts)> {
+            type Found = Result<($statistic, Parts, Parts), Error>;
+            fn run<K: Domain>(r: &Column<'_>, c: &Column<'_>) -> Found {
+                let both = Sorted::<K>::new(r, c)?;
+                Ok((both.$name(), both.reference.into(), both.current.into()))
+            }
+            let (r, c) = (reference.numbers()?, current.numbers()?);
+            py.detach(|| in_domain!(r.common(&c), run(&r, &c)))
+                .map_err(errors::from_core)
+        }
+    };
+}
+
+of_sorted!(energy_distance -> f64);
+of_sorted!(cramer_von_mises -> i128);
+of_sorted!(anderson_darling -> Option<f64>);
+
 fn pairs<'a, T>(
     one: &'a [PyRef<'_, PyColumn>],
     other: &'a [PyRef<'_, PyColumn>],
@@ -332,6 +378,11 @@ pub fn count_names_by_unit(
 #[pyfunction]
 pub fn chi2_sf(x: f64, df: f64) -> f64 {
     special::chi2_sf(x, df)
+}
+
+#[pyfunction]
+pub fn sum_deviance(x: Vec<f64>, mean: Vec<f64>) -> f64 {
+    special::sum_deviance(&x, &mean)
 }
 
 #[pyfunction]

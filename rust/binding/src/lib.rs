@@ -29,9 +29,10 @@ mod _native {
     use super::column::{PyColumn, PyUnits, read_array, read_table};
     #[pymodule_export]
     use super::functions::{
-        chi2_sf, compare_categories, compare_numeric, count_names_by_unit, count_numbers_by_unit,
-        count_slots, encode_units, f_sf, find_range, fit_quantiles, kolmogorov_sf, ks_distance,
-        ks_pvalue, normal_sf, psi, sum_weights,
+        anderson_darling, chi2_sf, compare_categories, compare_numeric, count_names_by_unit,
+        count_numbers_by_unit, count_slots, cramer_von_mises, encode_units, energy_distance, f_sf,
+        find_range, fit_quantiles, kolmogorov_sf, ks_distance, ks_pvalue, normal_sf, psi,
+        sum_deviance, sum_weights, wasserstein,
     };
     #[pymodule_export]
     use super::results::{CategoryComparison, FittedBins, KsDistance, NumericComparison, Parts};

@@ -6,6 +6,7 @@
 
 use crate::cells::CellMap;
 use crate::domain::Domain;
+use crate::offsets::Grid;
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
@@ -50,6 +51,22 @@ two_tiers!(
     /// Write the cell of each value into `cells`.
     map_cells, map_cells_avx2, map_cells_body, (map: &CellMap, block: &[K], cells: &mut [u32]) -> ()
 );
+
+/// Write cell and offset of each value; see [`Grid::locate`].
+pub fn locate(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2() {
+        // SAFETY: the function needs nothing but AVX2, which `has_avx2` has just found.
+        return unsafe { locate_avx2(grid, block, cells, offsets) };
+    }
+    grid.locate(block, cells, offsets);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn locate_avx2(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) {
+    grid.locate(block, cells, offsets);
+}
 
 #[inline(always)]
 fn all_finite_body<K: Domain>(block: &[K]) -> bool {

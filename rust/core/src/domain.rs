@@ -19,6 +19,8 @@ pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default 
     fn key(self) -> u64;
     /// The least value above this one, if there is one.
     fn next_up(self) -> Option<Self>;
+    /// The distance to a value that is not below this one, rounded once.
+    fn gap(self, above: Self) -> f64;
     /// False for NaN and the infinities.
     fn is_finite(self) -> bool;
     /// True for NaN.
@@ -55,6 +57,10 @@ impl Domain for f64 {
         Some(f64::next_up(self))
     }
     #[inline(always)]
+    fn gap(self, above: Self) -> f64 {
+        above - self
+    }
+    #[inline(always)]
     fn is_finite(self) -> bool {
         self.abs() < f64::INFINITY
     }
@@ -89,6 +95,11 @@ macro_rules! integer_domain {
             }
             fn next_up(self) -> Option<Self> {
                 self.checked_add(1)
+            }
+            #[inline(always)]
+            fn gap(self, above: Self) -> f64 {
+                // The distance of two signed integers may be more than a signed integer holds.
+                above.wrapping_sub(self) as u64 as f64
             }
             #[inline(always)]
             fn is_finite(self) -> bool {
@@ -132,6 +143,13 @@ mod tests {
         fn keys_order_as_integers_do(a in any::<i64>(), b in any::<i64>()) {
             prop_assert_eq!(a.cmp(&b), a.key().cmp(&b.key()));
         }
+    }
+
+    #[test]
+    fn gaps_of_integers_are_whole() {
+        assert_eq!(i64::MIN.gap(i64::MAX), 2f64.powi(64));
+        assert_eq!(((1u64 << 60) + 1).gap((1 << 60) + 4), 3.0);
+        assert_eq!((-2.5f64).gap(1.0), 3.5);
     }
 
     #[test]

@@ -11,6 +11,16 @@ pub enum Error {
     Type(String),
 }
 
+impl Error {
+    /// A side holds no number.
+    pub fn no_numbers(n: u64, m: u64) -> Self {
+        let text = format!(
+            "`reference` and `current` must each hold at least one number; got {n} and {m}"
+        );
+        Self::Input(text)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

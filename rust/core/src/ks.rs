@@ -11,6 +11,7 @@ use crate::column::{Column, Infinities, Parts};
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
+use crate::merge;
 use crate::select;
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
@@ -95,9 +96,8 @@ pub fn distance_and_cells<K: Domain>(
         return search.finish(reference_parts, current_parts);
     }
     let cells = ((reference.len() + current.len()) / ROWS_PER_CELL).next_power_of_two();
-    let map = choose_map::<K>(
-        reference,
-        current,
+    let map = CellMap::choose(
+        &sample_both::<K>(reference, current),
         cells.clamp(*CELLS.start(), *CELLS.end()),
     );
     let r = histogram::count_cells::<K>(reference, &map, Infinities::Keep, threads);
@@ -113,7 +113,7 @@ pub fn distance_and_cells<K: Domain>(
     for (slot, candidate) in candidates.iter().enumerate() {
         slots[candidate.cell] = slot as u32;
     }
-    let mut rs = select::gather::<K>(
+    let rs = select::gather::<K>(
         reference,
         &map,
         &slots,
@@ -121,7 +121,7 @@ pub fn distance_and_cells<K: Domain>(
         Infinities::Keep,
         threads,
     );
-    let mut cs = select::gather::<K>(
+    let cs = select::gather::<K>(
         current,
         &map,
         &slots,
@@ -129,8 +129,8 @@ pub fn distance_and_cells<K: Domain>(
         Infinities::Keep,
         threads,
     );
-    for (candidate, (r, c)) in candidates.iter().zip(rs.iter_mut().zip(&mut cs)) {
-        search.refine(candidate, r, c, 0);
+    for (candidate, (r, c)) in candidates.iter().zip(rs.into_iter().zip(cs)) {
+        search.refine(candidate, &mut r.into_values(), &mut c.into_values(), 0);
     }
     search.finish(r.parts, c.parts)
 }
@@ -195,12 +195,13 @@ pub fn enclose(reference: &[u64], current: &[u64], single: &[bool]) -> Result<En
     })
 }
 
-fn choose_map<K: Domain>(reference: &Column<'_>, current: &Column<'_>, cells: usize) -> CellMap {
+/// Look at some finite values of both columns, sorted, to choose cells for them.
+pub(crate) fn sample_both<K: Domain>(reference: &Column<'_>, current: &Column<'_>) -> Vec<K> {
     let mut sample = reference.sample::<K>(SAMPLE, Infinities::Leave);
     sample.extend(current.sample::<K>(SAMPLE, Infinities::Leave));
     // The stable sort finds the two sorted runs and merges them.
     sample.sort_by_key(|value| value.key());
-    CellMap::choose(&sample, cells)
+    sample
 }
 
 /// A cell in which the distance may be attained: its bound, and `d` before its first row.
@@ -224,10 +225,7 @@ struct Search<K> {
 impl<K: Domain> Search<K> {
     fn new(n: usize, m: usize, alternative: Alternative) -> Result<Self, Error> {
         if n == 0 || m == 0 {
-            let text = format!(
-                "`reference` and `current` must each hold at least one number; got {n} and {m}"
-            );
-            return Err(Error::Input(text));
+            return Err(Error::no_numbers(n as u64, m as u64));
         }
         let wanted = match alternative {
             Alternative::TwoSided => [true, true],
@@ -330,32 +328,14 @@ impl<K: Domain> Search<K> {
     }
 
     fn sort_and_merge(&mut self, r: &mut [K], c: &mut [K], start: i128) {
-        r.sort_unstable_by_key(|value| value.key());
-        c.sort_unstable_by_key(|value| value.key());
-        let (mut i, mut j, mut d) = (0, 0, start);
-        loop {
-            let at = match (r.get(i), c.get(j)) {
-                (Some(&a), Some(&b)) => {
-                    if b < a {
-                        b
-                    } else {
-                        a
-                    }
-                }
-                (Some(&a), None) => a,
-                (None, Some(&b)) => b,
-                (None, None) => return,
-            };
-            while r.get(i).is_some_and(|value| *value <= at) {
-                i += 1;
-                d += self.m;
-            }
-            while c.get(j).is_some_and(|value| *value <= at) {
-                j += 1;
-                d -= self.n;
-            }
+        merge::sort(r);
+        merge::sort(c);
+        let mut d = start;
+        let (n, m) = (self.n, self.m);
+        merge::walk(r, c, |at, r, c| {
+            d += m * r as i128 - n * c as i128;
             self.offer(d, at);
-        }
+        });
     }
 
     fn finish(self, reference: Parts, current: Parts) -> Result<Distance<K>, Error> {
@@ -434,7 +414,7 @@ mod tests {
     /// The search with every size limit at its least, so that small samples meet bounding, bucketing and recursion.
     fn by_cells(r: &[f64], c: &[f64], alternative: Alternative, cells: usize) -> Distance<f64> {
         let (mut r_all, mut c_all) = (r.to_vec(), c.to_vec());
-        let map = choose_map::<f64>(&column(r), &column(c), cells);
+        let map = CellMap::choose(&sample_both::<f64>(&column(r), &column(c)), cells);
         let mut search = Search::new(r.len(), c.len(), alternative).unwrap();
         let (r_all, r_starts) = {
             let (v, s) = bucket(&r_all, &map);

@@ -5,7 +5,8 @@
 //!
 //! Where to look: [`cells`] maps values to small indices without branching, [`bins`] turns that into exact bins,
 //! [`histogram`] counts, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
-//! branch and bound over cells, [`blocks`] are the mergeable state of a stream, [`categories`] counts strings,
+//! branch and bound over cells, [`wasserstein`] that distance by sums over the cells of [`offsets`], [`ranks`] what
+//! needs both samples sorted ([`merge`]), [`blocks`] are the mergeable state of a stream, [`categories`] counts strings,
 //! [`units`] counts per cluster, [`psi`] and [`kolmogorov`] hold the formulas, [`special`] the functions under them,
 //! [`shape`] counts for the eye, [`compare`] runs whole columns.
 #![deny(missing_docs)]
@@ -24,11 +25,15 @@ pub mod exact;
 pub mod histogram;
 pub mod kolmogorov;
 pub mod ks;
+pub mod merge;
+pub mod offsets;
 pub mod parallel;
 pub mod psi;
+pub mod ranks;
 pub mod select;
 pub mod shape;
 pub mod special;
 pub mod units;
+pub mod wasserstein;
 
 pub use error::Error;

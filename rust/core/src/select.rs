@@ -7,6 +7,7 @@ use crate::column::{Column, Infinities, Parts};
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
+use crate::merge;
 use crate::parallel;
 
 /// Columns up to this length are simply sorted.
@@ -36,7 +37,7 @@ pub fn order_statistics<K: Domain>(
 ) -> (Vec<K>, Parts) {
     if column.len() <= SORT_UP_TO {
         let (mut values, parts) = collect::<K>(column, Infinities::Leave);
-        values.sort_unstable_by_key(|value| value.key());
+        merge::sort(&mut values);
         let wanted = ranks(values.len() as u64);
         return (
             wanted
@@ -60,7 +61,7 @@ pub fn order_statistics<K: Domain>(
     for (slot, cell) in cells.iter().enumerate() {
         slots[*cell] = slot as u32;
     }
-    let mut gathered = gather::<K>(
+    let gathered = gather::<K>(
         column,
         &map,
         &slots,
@@ -68,9 +69,12 @@ pub fn order_statistics<K: Domain>(
         Infinities::Leave,
         threads,
     );
-    for values in &mut gathered {
-        values.sort_unstable_by_key(|value| value.key());
-    }
+    let sorted = |place: Gathered<K>| {
+        let mut values = place.into_values();
+        merge::sort(&mut values);
+        values
+    };
+    let gathered: Vec<Vec<K>> = gathered.into_iter().map(sorted).collect();
     let find = |&(cell, rank): &(usize, u64)| {
         gathered
             .get(slots[cell] as usize)?
@@ -91,43 +95,106 @@ fn place(counted: &Counted, rank: u64) -> Option<(usize, u64)> {
     None
 }
 
-/// Gather the values of chosen cells: those of a cell with `slots[cell] = s` go to list `s`; `u32::MAX` means none.
+/// Values gathered from a cell: the first one met, how often it was met, and the others.
+///
+/// Columns of rounded values have cells with one value alone: these need no memory but this.
+#[derive(Debug, Clone, Default)]
+pub struct Gathered<K> {
+    /// The first value met, if `repeats` is not 0.
+    pub first: K,
+    /// Rows that hold the first value.
+    pub repeats: usize,
+    /// All rows that do not, or that another thread met.
+    pub others: Vec<K>,
+}
+
+impl<K: Domain> Gathered<K> {
+    #[inline(always)]
+    fn push(&mut self, value: K) {
+        if self.repeats == 0 {
+            self.first = value;
+        }
+        if value == self.first {
+            self.repeats += 1;
+        } else {
+            self.others.push(value);
+        }
+    }
+
+    fn add(&mut self, more: Self) {
+        if self.repeats == 0 {
+            self.first = more.first;
+        }
+        if self.first == more.first {
+            self.repeats += more.repeats;
+            self.others.extend(more.others);
+        } else {
+            self.others.extend(more.into_values());
+        }
+    }
+
+    /// Rows gathered.
+    pub fn len(&self) -> usize {
+        self.repeats + self.others.len()
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Put all values, in no order, into a vector, in place of what it holds.
+    pub fn copy_into(&self, values: &mut Vec<K>) {
+        values.clear();
+        values.extend_from_slice(&self.others);
+        values.resize(self.len(), self.first);
+    }
+
+    /// All values, in no order.
+    pub fn into_values(self) -> Vec<K> {
+        let mut values = self.others;
+        values.resize(values.len() + self.repeats, self.first);
+        values
+    }
+}
+
+/// Gather the values of chosen cells: those of a cell with `slots[cell] = s` go to place `s`; `u32::MAX` means none.
 pub fn gather<K: Domain>(
     column: &Column<'_>,
     map: &CellMap,
     slots: &[u32],
-    lists: usize,
+    places: usize,
     infinities: Infinities,
     threads: Option<usize>,
-) -> Vec<Vec<K>> {
+) -> Vec<Gathered<K>> {
     let tasks = column.tasks();
     let threads = parallel::threads_for(threads, column.len());
     let states = parallel::fold(
         tasks.len(),
         threads,
-        || vec![Vec::new(); lists],
-        |found: &mut Vec<Vec<K>>, task| {
+        || vec![Gathered::default(); places],
+        |found: &mut Vec<Gathered<K>>, task| {
             let mut cells = [0u32; crate::column::BLOCK];
             column.blocks::<K>(tasks[task], infinities, &mut Parts::default(), |block| {
                 let cells = &mut cells[..block.len()];
                 crate::dispatch::map_cells(map, block, cells);
                 for (cell, value) in cells.iter().zip(block) {
                     let slot = slots.get(*cell as usize).copied().unwrap_or(u32::MAX);
-                    if let Some(list) = found.get_mut(slot as usize) {
-                        list.push(*value);
+                    if let Some(place) = found.get_mut(slot as usize) {
+                        place.push(*value);
                     }
                 }
             });
         },
     );
     let mut states = states.into_iter();
-    let mut lists = states.next().unwrap_or_default();
+    let mut places = states.next().unwrap_or_default();
     for state in states {
-        for (list, more) in lists.iter_mut().zip(state) {
-            list.extend(more);
+        for (place, more) in places.iter_mut().zip(state) {
+            place.add(more);
         }
     }
-    lists
+    places
 }
 
 /// Bins fitted to a reference: interior edges (the outer bins are open), the reference's own counts, its parts.

@@ -65,6 +65,20 @@ pub fn deviance(x: f64, mean: f64) -> f64 {
     total
 }
 
+/// `sum_i x_i ln(x_i / mean_i) + mean_i - x_i`, each term at least 0, with `0 ln 0 = 0`; infinite if a mean is 0 and its x not.
+pub fn sum_deviance(x: &[f64], mean: &[f64]) -> f64 {
+    let term = |(&x, &mean): (&f64, &f64)| {
+        if x == 0.0 {
+            mean
+        } else if mean == 0.0 {
+            f64::INFINITY
+        } else {
+            deviance(x, mean)
+        }
+    };
+    x.iter().zip(mean).map(term).sum()
+}
+
 /// Upper regularised incomplete gamma function `Q(a, x)`.
 pub fn gamma_q(a: f64, x: f64) -> f64 {
     if x <= 0.0 {
@@ -204,6 +218,19 @@ mod tests {
         close(f_sf(1.0, 1.0, 1.0), 0.5);
         assert_eq!(normal_sf(0.0), 0.5);
         close(normal_sf(1.959_963_984_540_054), 0.025);
+    }
+
+    #[test]
+    fn deviances_of_nothing() {
+        assert_eq!(sum_deviance(&[0.0, 2.0], &[3.0, 2.0]), 3.0);
+        assert_eq!(sum_deviance(&[0.0], &[0.0]), 0.0);
+        assert_eq!(sum_deviance(&[1.0], &[0.0]), f64::INFINITY);
+        // x = mean (1 + e): the term is mean e^2 / 2, far below the rounding of its parts.
+        let e = 1.0 / f64::from(1 << 26);
+        close(
+            sum_deviance(&[1.0 + e], &[1.0]),
+            e * e / 2.0 * (1.0 - e / 3.0),
+        );
     }
 
     #[test]

@@ -1,0 +1,226 @@
+//! Cells with whole-number offsets: where a float lies, and how far inside, so that sums over a cell are exact.
+//!
+//! A sum of floats depends on its order, hence on threads and chunks. Here a value becomes a cell and an offset from a
+//! point of that cell, in units that are a power of two; offsets are integers, and integers add up to the same whatever
+//! the order. The unit is at most 2^-44 of a cell. The cells are those of a [`CellMap`], so gathering by the map
+//! finds the same rows.
+
+use crate::cells::CellMap;
+use crate::domain::Domain;
+
+/// Offsets stay below 2^44, so that those of one task (2^18 rows) add up in an `i64`.
+const OFFSET_BITS: i32 = 44;
+/// Adding this leaves the nearest integer of a float between -2^51 and 2^51 in the low bits of the sum.
+const INTEGER_IN_LOW_BITS: f64 = 6_755_399_441_055_744.0;
+/// Adding this rounds a float below 2^51 to an integer; subtracting it again leaves that integer as a float.
+const ROUND: f64 = 4_503_599_627_370_496.0;
+/// Bits of a float's fraction: keys that differ in these alone are evenly spaced.
+const FRACTION_BITS: u32 = 52;
+
+/// How offsets are measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Measure {
+    /// From the middle of a linear cell.
+    Linear {
+        /// Distance from one middle to the next.
+        width: f64,
+        /// Units per distance: a power of two.
+        per_unit: f64,
+    },
+    /// From the first key of a cell: inside a binade keys are evenly spaced.
+    Key {
+        /// Low bits of the distance in keys that are dropped.
+        drop: u32,
+    },
+}
+
+/// Cells and the measure of offsets inside them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// The map whose cells these are.
+    pub map: CellMap,
+    /// How offsets are measured.
+    pub measure: Measure,
+}
+
+impl Grid {
+    /// Measure offsets in the cells of a map; `None` when cells span binades or widths leave the range of floats.
+    ///
+    /// A map by keys comes back with cells that do not straddle a power of two.
+    pub fn new(map: CellMap) -> Option<Self> {
+        match map {
+            CellMap::Linear { low, scale, last } => {
+                let width = 1.0 / scale;
+                let exponent = OFFSET_BITS - exponent(width);
+                let per_unit = power_of_two(exponent)?;
+                power_of_two(-exponent)?;
+                // Borders are looked for between floats around `low + last width`: both ends must be finite.
+                (low.is_finite() && (low + (last + 1.0) * width).is_finite()).then_some(Self {
+                    map,
+                    measure: Measure::Linear { width, per_unit },
+                })
+            }
+            CellMap::Key { low, shift, last } => {
+                let low = low >> shift << shift;
+                let last = last + 1;
+                let drop = shift.saturating_sub(OFFSET_BITS as u32);
+                (shift <= FRACTION_BITS).then_some(Self {
+                    map: CellMap::Key { low, shift, last },
+                    measure: Measure::Key { drop },
+                })
+            }
+        }
+    }
+
+    /// Write cell and offset of each value. In the first and last cell, which are open, offsets mean nothing.
+    #[inline(always)]
+    pub fn locate(&self, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) {
+        let places = cells.iter_mut().zip(offsets).zip(block);
+        match (self.map, self.measure) {
+            (CellMap::Linear { low, scale, last }, Measure::Linear { width, per_unit }) => {
+                for ((cell, offset), value) in places {
+                    let rounded = ((value - low) * scale).max(0.0).min(last) + ROUND;
+                    *cell = rounded.to_bits() as u32;
+                    let inside = value - (low + (rounded - ROUND) * width);
+                    let bits = (inside * per_unit + INTEGER_IN_LOW_BITS).to_bits();
+                    *offset = bits.wrapping_sub(INTEGER_IN_LOW_BITS.to_bits()) as i64;
+                }
+            }
+            (CellMap::Key { low, shift, last }, Measure::Key { drop }) => {
+                for ((cell, offset), value) in places {
+                    let key = value.key();
+                    *cell = CellMap::keyed(key, low, shift, last);
+                    *offset = ((key & ((1 << shift) - 1)) >> drop) as i64;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The point from which offsets in a cell are measured, and the length of their unit.
+    pub fn origin(&self, cell: usize) -> (f64, f64) {
+        match (self.map, self.measure) {
+            (CellMap::Linear { low, .. }, Measure::Linear { width, per_unit }) => {
+                (low + cell as f64 * width, 1.0 / per_unit)
+            }
+            (CellMap::Key { low, shift, .. }, Measure::Key { drop }) => {
+                let origin = of_key(low + ((cell as u64) << shift));
+                let binade = (origin.abs().to_bits() >> FRACTION_BITS).max(1) << FRACTION_BITS;
+                let spacing = f64::from_bits(binade) * f64::EPSILON;
+                (origin, spacing * f64::from(1u32 << drop))
+            }
+            _ => (0.0, 0.0),
+        }
+    }
+
+    /// The least value of a cell after the first.
+    pub fn start(&self, cell: usize) -> f64 {
+        match (self.map, self.measure) {
+            (CellMap::Linear { low, .. }, Measure::Linear { width, .. }) => {
+                let way = (cell as f64 - 0.5) * width;
+                self.find_start(cell as u32, low + way, low.abs() + way)
+            }
+            (CellMap::Key { low, shift, .. }, _) => of_key(low + ((cell as u64) << shift)),
+            _ => 0.0,
+        }
+    }
+
+    /// Bisect for the least float that the map, with its roundings, puts into `cell` or above.
+    fn find_start(&self, cell: u32, guess: f64, magnitude: f64) -> f64 {
+        let mut slack = 4.0 * f64::EPSILON * magnitude;
+        while self.map.cell(guess - slack) >= cell || self.map.cell(guess + slack) < cell {
+            slack *= 2.0;
+        }
+        let (mut below, mut reached) = ((guess - slack).key(), (guess + slack).key());
+        while reached - below > 1 {
+            let middle = below + (reached - below) / 2;
+            if self.map.cell(of_key(middle)) >= cell {
+                reached = middle;
+            } else {
+                below = middle;
+            }
+        }
+        of_key(reached)
+    }
+}
+
+/// The float that has a key.
+fn of_key(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 {
+        key ^ (1 << 63)
+    } else {
+        !key
+    })
+}
+
+/// The least whole `e` with `2^e > |value|`, for normal values.
+fn exponent(value: f64) -> i32 {
+    ((value.to_bits() >> FRACTION_BITS) & 0x7ff) as i32 - 1022
+}
+
+fn power_of_two(exponent: i32) -> Option<f64> {
+    (-1022..=1023)
+        .contains(&exponent)
+        .then(|| f64::from_bits(((exponent + 1023) as u64) << FRACTION_BITS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn grids(low: f64, high: f64, cells: usize) -> Vec<Grid> {
+        let maps = [
+            CellMap::between(low, high, cells),
+            Some(CellMap::between_keys(low, high, cells)),
+        ];
+        maps.into_iter().flatten().filter_map(Grid::new).collect()
+    }
+
+    fn locate(grid: &Grid, value: f64) -> (usize, i64) {
+        let (mut cell, mut offset) = ([0], [0]);
+        grid.locate(&[value], &mut cell, &mut offset);
+        (cell[0] as usize, offset[0])
+    }
+
+    proptest! {
+        #[test]
+        fn origin_and_offset_give_the_value(a in -1e9f64..1e9, b in -1e9f64..1e9, share in 0.0f64..1.0, tiny in any::<bool>()) {
+            let scale = if tiny { 1e-290 } else { 1.0 };
+            let (low, high) = (a.min(b) * scale, a.max(b) * scale);
+            prop_assume!(low < high);
+            let value = low + share * (high - low);
+            for grid in grids(low, high, 5_000) {
+                let (cell, offset) = locate(&grid, value);
+                prop_assert_eq!(cell, grid.map.cell(value) as usize);
+                if cell == 0 || cell + 1 == grid.map.len() {
+                    continue;
+                }
+                prop_assert!(offset.unsigned_abs() <= 1 << OFFSET_BITS);
+                let (origin, unit) = grid.origin(cell);
+                let (start, end) = (grid.start(cell), grid.start(cell + 1));
+                prop_assert!(start <= value && value < end);
+                prop_assert!(((value - origin) - offset as f64 * unit).abs() <= unit);
+                prop_assert!(unit <= (end - start) * 2f64.powi(-43) || unit <= value.abs() * f64::EPSILON);
+            }
+        }
+
+        #[test]
+        fn starts_are_the_least_values_of_their_cells(low in -1e3f64..1e3, width in 1e-9f64..1e3, cell in 1usize..4_000) {
+            for grid in grids(low, low + width, 4_096) {
+                let cell = cell.min(grid.map.len() - 1);
+                let start = grid.start(cell);
+                prop_assert!(grid.map.cell(start) as usize >= cell);
+                prop_assert!((grid.map.cell(start.next_down()) as usize) < cell);
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_widths_are_left_to_keys() {
+        let tiny = CellMap::between(0.0, 1e-300, 4_096).and_then(Grid::new);
+        assert!(tiny.is_none());
+        assert!(Grid::new(CellMap::between_keys(-f64::MAX, f64::MAX, 4_096)).is_some());
+        assert!(Grid::new(CellMap::between_keys(-f64::MAX, f64::MAX, 16)).is_none());
+    }
+}

@@ -1,0 +1,557 @@
+//! The Wasserstein distance of order 1 of two samples, without sorting most of them.
+//!
+//! `W = int |F(x) - G(x)| dx`, F and G being the samples' distribution functions.
+//!
+//! What is clever: in a cell where `F - G` cannot change its sign, the integral follows from the number of rows and the sum
+//! of their offsets, which one pass counts for all cells ([`crate::offsets`]; in integers, so that neither threads nor
+//! chunks matter). Only cells where the sign may change are gathered and sorted, and those where the integral is small
+//! against its parts, so that no digits cancel; all that is added up is at least 0. Bench:
+//! benches/drift/test_wasserstein.py; tests: this module and tests/drift/test_distances.py.
+
+use crate::cells::CellMap;
+use crate::column::{BLOCK, Column, Infinities, Parts};
+use crate::dispatch;
+use crate::domain::{Common, Domain};
+use crate::error::Error;
+use crate::ks;
+use crate::merge;
+use crate::offsets::Grid;
+use crate::parallel;
+use crate::select::{self, Gathered};
+
+/// Up to this many rows in all, sorting both samples is as fast as counting.
+const SORT_UP_TO: usize = 1 << 14;
+/// Cells: the more rows, the more cells. At 16 bytes each the most fill half of a second-level cache; with twice as many
+/// counting slows down more than sorting gains, with half as many undrifted samples sort twice the rows.
+const CELLS: std::ops::RangeInclusive<usize> = 4_096..=32_768;
+/// Rows per cell aimed at.
+const ROWS_PER_CELL: usize = 64;
+/// A cell's integral is taken from its sums if it is at least the sum of their sizes divided by this: four bits may cancel.
+const CANCELLED: f64 = 16.0;
+/// Cells that one task sorts and integrates.
+const PIECES_PER_TASK: usize = 64;
+/// Integers up to this size are floats without rounding.
+const WHOLE_FLOATS: f64 = 9_007_199_254_740_992.0;
+
+/// The distance and what was counted apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distance {
+    /// The distance, in the unit of the values.
+    pub statistic: f64,
+    /// Parts of the reference.
+    pub reference: Parts,
+    /// Parts of the current sample.
+    pub current: Parts,
+}
+
+/// Measure the distance between two columns; missing values and NaN are left out.
+///
+/// It is infinite when an infinity has not the same share in both samples.
+///
+/// # Errors
+/// [`Error::Input`] when one of the columns holds no number.
+pub fn distance(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    threads: Option<usize>,
+) -> Result<Distance, Error> {
+    if reference.len() + current.len() > SORT_UP_TO {
+        let whole = match reference.common(current) {
+            Common::Float => true,
+            Common::Signed => are_whole::<i64>(reference, current, threads),
+            Common::Unsigned => are_whole::<u64>(reference, current, threads),
+        };
+        let grid = whole.then(|| choose_grid(reference, current)).flatten();
+        if let Some(grid) = grid {
+            return by_cells(reference, current, &grid, threads);
+        }
+    }
+    match reference.common(current) {
+        Common::Float => sorted::<f64>(reference, current),
+        Common::Signed => sorted::<i64>(reference, current),
+        Common::Unsigned => sorted::<u64>(reference, current),
+    }
+}
+
+/// Say whether floats hold all values without rounding.
+fn are_whole<K: Domain>(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    threads: Option<usize>,
+) -> bool {
+    [reference, current].into_iter().all(|column| {
+        select::range::<K>(column, threads)
+            .0
+            .is_none_or(|(low, high)| {
+                low.to_f64() >= -WHOLE_FLOATS && high.to_f64() <= WHOLE_FLOATS
+            })
+    })
+}
+
+fn choose_grid(reference: &Column<'_>, current: &Column<'_>) -> Option<Grid> {
+    let cells = ((reference.len() + current.len()) / ROWS_PER_CELL).next_power_of_two();
+    let cells = cells.clamp(*CELLS.start(), *CELLS.end());
+    let sample = ks::sample_both::<f64>(reference, current);
+    let keyed = || {
+        let (first, last) = (*sample.first()?, *sample.last()?);
+        Grid::new(CellMap::between_keys(first, last, cells))
+    };
+    Grid::new(CellMap::choose(&sample, cells)).or_else(keyed)
+}
+
+/// How `d = m i - n j` after `i` reference and `j` current rows becomes `F - G`.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    n: u64,
+    m: u64,
+    /// `d` below all finite values; 0 unless minus infinity has not the same share in both samples.
+    start: i128,
+    /// `d` lost to plus infinity.
+    end: i128,
+}
+
+impl Sizes {
+    fn new(reference: &Parts, current: &Parts) -> Result<Self, Error> {
+        let (n, m) = (reference.numbers(), current.numbers());
+        if n == 0 || m == 0 {
+            return Err(Error::no_numbers(n, m));
+        }
+        let sizes = Self {
+            n,
+            m,
+            start: 0,
+            end: 0,
+        };
+        Ok(Self {
+            start: sizes.step(reference.infinite_below, current.infinite_below),
+            end: sizes.step(reference.infinite_above, current.infinite_above),
+            ..sizes
+        })
+    }
+
+    /// What `r` reference and `c` current rows add to `d`.
+    fn step(&self, r: u64, c: u64) -> i128 {
+        i128::from(self.m) * i128::from(r) - i128::from(self.n) * i128::from(c)
+    }
+
+    /// `F - G` where `d` is given.
+    fn difference(&self, d: i128) -> f64 {
+        // Most fit 64 bits, which turn into a float much faster.
+        let d = i64::try_from(d).map_or(d as f64, |d| d as f64);
+        d / (self.n as f64 * self.m as f64)
+    }
+
+    fn is_infinite(&self) -> bool {
+        self.start != 0 || self.end != 0
+    }
+}
+
+/// A sum that carries what each addition rounds away (Neumaier 1974).
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    total: f64,
+    lost: f64,
+}
+
+impl Sum {
+    fn add(&mut self, term: f64) {
+        let total = self.total + term;
+        self.lost += if self.total.abs() >= term.abs() {
+            (self.total - total) + term
+        } else {
+            (term - total) + self.total
+        };
+        self.total = total;
+    }
+
+    fn value(&self) -> f64 {
+        if self.total.is_finite() {
+            self.total + self.lost
+        } else {
+            self.total
+        }
+    }
+}
+
+/// The integral of `|F - G|` as far as it has come; all terms are at least 0.
+struct Integral<'a, K> {
+    sizes: &'a Sizes,
+    sum: Sum,
+    d: i128,
+    at: Option<K>,
+}
+
+impl<'a, K: Domain> Integral<'a, K> {
+    /// Start at `at` (or at the first value met), where `d` is given.
+    fn new(sizes: &'a Sizes, d: i128, at: Option<K>) -> Self {
+        let sum = Sum::default();
+        Self { sizes, sum, d, at }
+    }
+
+    /// Go on to `next`, which no value since then lies below.
+    fn reach(&mut self, next: K) {
+        // Where F and G are equal an infinite gap must not make NaN.
+        if let (Some(at), true) = (self.at, self.d != 0) {
+            self.sum
+                .add(self.sizes.difference(self.d).abs() * at.gap(next));
+        }
+        self.at = Some(next);
+    }
+
+    fn pass(&mut self, value: K, r: usize, c: usize) {
+        self.reach(value);
+        self.d += self.sizes.step(r as u64, c as u64);
+    }
+
+    fn pass_all(&mut self, r: &mut [K], c: &mut [K]) {
+        merge::sort(r);
+        merge::sort(c);
+        merge::walk(r, c, |value, r, c| self.pass(value, r, c));
+    }
+}
+
+fn sorted<K: Domain>(reference: &Column<'_>, current: &Column<'_>) -> Result<Distance, Error> {
+    let (mut r, reference) = select::collect::<K>(reference, Infinities::Leave);
+    let (mut c, current) = select::collect::<K>(current, Infinities::Leave);
+    let sizes = Sizes::new(&reference, &current)?;
+    let mut statistic = f64::INFINITY;
+    if !sizes.is_infinite() {
+        let mut integral = Integral::new(&sizes, 0, None);
+        integral.pass_all(&mut r, &mut c);
+        statistic = integral.sum.value();
+    }
+    Ok(Distance {
+        statistic,
+        reference,
+        current,
+    })
+}
+
+/// Rows of a cell and the sum of their offsets.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell<C, S> {
+    rows: C,
+    offsets: S,
+}
+
+fn count(
+    column: &Column<'_>,
+    grid: &Grid,
+    threads: Option<usize>,
+) -> (Vec<Cell<u64, i128>>, Parts) {
+    let tasks = column.tasks();
+    let threads = parallel::threads_for(threads, column.len());
+    let len = grid.map.len();
+    let start = || {
+        (
+            vec![Cell::<u64, i128>::default(); len],
+            vec![Cell::<u32, i64>::default(); len],
+            Parts::default(),
+        )
+    };
+    let states = parallel::fold(
+        tasks.len(),
+        threads,
+        start,
+        |(total, table, parts), task| {
+            let (mut cells, mut offsets) = ([0u32; BLOCK], [0i64; BLOCK]);
+            column.blocks::<f64>(tasks[task], Infinities::Leave, parts, |block| {
+                let (cells, offsets) = (&mut cells[..block.len()], &mut offsets[..block.len()]);
+                dispatch::locate(grid, block, cells, offsets);
+                for (cell, offset) in cells.iter().zip(offsets) {
+                    if let Some(cell) = table.get_mut(*cell as usize) {
+                        cell.rows += 1;
+                        // In the open outer cells offsets mean nothing and may overflow.
+                        cell.offsets = cell.offsets.wrapping_add(*offset);
+                    }
+                }
+            });
+            for (total, cell) in total.iter_mut().zip(table) {
+                total.rows += u64::from(cell.rows);
+                total.offsets += i128::from(cell.offsets);
+                *cell = Cell::default();
+            }
+        },
+    );
+    let (mut total, _, mut parts) = start();
+    for (cells, _, more) in states {
+        parts.add(&more);
+        for (total, cell) in total.iter_mut().zip(cells) {
+            total.rows += cell.rows;
+            total.offsets += cell.offsets;
+        }
+    }
+    (total, parts)
+}
+
+/// A cell to be sorted: its number, `d` before its first row, and its borders, if it has them.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    cell: usize,
+    d: i128,
+    from: Option<f64>,
+    to: Option<f64>,
+}
+
+fn by_cells(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    grid: &Grid,
+    threads: Option<usize>,
+) -> Result<Distance, Error> {
+    let (r, reference_parts) = count(reference, grid, threads);
+    let (c, current_parts) = count(current, grid, threads);
+    let sizes = Sizes::new(&reference_parts, &current_parts)?;
+    let mut statistic = f64::INFINITY;
+    if !sizes.is_infinite() {
+        let (mut sum, pieces) = sum_certain(&r, &c, grid, &sizes);
+        sum.add(sort_rest(
+            reference, current, &pieces, grid, &sizes, threads,
+        ));
+        statistic = sum.value();
+    }
+    Ok(Distance {
+        statistic,
+        reference: reference_parts,
+        current: current_parts,
+    })
+}
+
+/// Add up the gaps between cells and the cells whose sums are enough; return the others.
+fn sum_certain(
+    r: &[Cell<u64, i128>],
+    c: &[Cell<u64, i128>],
+    grid: &Grid,
+    sizes: &Sizes,
+) -> (Sum, Vec<Piece>) {
+    let (mut sum, mut pieces) = (Sum::default(), Vec::new());
+    let (mut d, mut at) = (0i128, None);
+    let last = grid.map.len() - 1;
+    for (cell, (r, c)) in r.iter().zip(c).enumerate() {
+        if r.rows == 0 && c.rows == 0 {
+            continue;
+        }
+        let from = (cell > 0).then(|| grid.start(cell));
+        let to = (cell < last).then(|| grid.start(cell + 1));
+        if let (Some(at), Some(from), true) = (at, from, d != 0) {
+            sum.add(sizes.difference(d).abs() * (from - at));
+        }
+        match integral_of_sums(r, c, grid, sizes, &Piece { cell, d, from, to }) {
+            Some(integral) => sum.add(integral),
+            None => pieces.push(Piece { cell, d, from, to }),
+        }
+        at = to;
+        d += sizes.step(r.rows, c.rows);
+    }
+    (sum, pieces)
+}
+
+/// Integrate over a cell by its sums; `None` if the sign may change, or too many digits would cancel.
+fn integral_of_sums(
+    r: &Cell<u64, i128>,
+    c: &Cell<u64, i128>,
+    grid: &Grid,
+    sizes: &Sizes,
+    piece: &Piece,
+) -> Option<f64> {
+    let (from, to) = (piece.from?, piece.to?);
+    let keeps_sign = piece.d + sizes.step(0, c.rows) >= 0 || piece.d + sizes.step(r.rows, 0) <= 0;
+    if !keeps_sign {
+        return None;
+    }
+    let (origin, unit) = grid.origin(piece.cell);
+    // Each row adds its share from where it lies to the end of the cell.
+    let beyond = |cell: &Cell<u64, i128>, rows: u64| {
+        (cell.rows as f64 * (to - origin) - cell.offsets as f64 * unit) / rows as f64
+    };
+    let difference = sizes.difference(piece.d);
+    let integral = difference * (to - from) + beyond(r, sizes.n) - beyond(c, sizes.m);
+    let shares = r.rows as f64 / sizes.n as f64 + c.rows as f64 / sizes.m as f64;
+    let parts = (difference.abs() + shares) * (to - from);
+    (integral.abs() * CANCELLED >= parts).then_some(integral.abs())
+}
+
+/// Gather the rows of the other cells, sort them, and integrate.
+fn sort_rest(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    pieces: &[Piece],
+    grid: &Grid,
+    sizes: &Sizes,
+    threads: Option<usize>,
+) -> f64 {
+    let mut slots = vec![u32::MAX; grid.map.len()];
+    for (slot, piece) in pieces.iter().enumerate() {
+        slots[piece.cell] = slot as u32;
+    }
+    let gather = |column: &Column<'_>| {
+        select::gather::<f64>(
+            column,
+            &grid.map,
+            &slots,
+            pieces.len(),
+            Infinities::Leave,
+            threads,
+        )
+    };
+    let (r, c) = (gather(reference), gather(current));
+    let rows = r.iter().chain(&c).map(Gathered::len).sum();
+    let task = |task: usize| {
+        let first = task * PIECES_PER_TASK;
+        let pieces = pieces.iter().enumerate().skip(first).take(PIECES_PER_TASK);
+        let (mut sum, mut room) = (Sum::default(), (Vec::new(), Vec::new()));
+        for (slot, piece) in pieces {
+            sum.add(integrate_piece(&r[slot], &c[slot], sizes, piece, &mut room));
+        }
+        sum.value()
+    };
+    let tasks = pieces.len().div_ceil(PIECES_PER_TASK);
+    let mut sum = Sum::default();
+    for part in parallel::map(tasks, parallel::threads_for(threads, rows), task) {
+        sum.add(part);
+    }
+    sum.value()
+}
+
+fn integrate_piece(
+    r: &Gathered<f64>,
+    c: &Gathered<f64>,
+    sizes: &Sizes,
+    piece: &Piece,
+    room: &mut (Vec<f64>, Vec<f64>),
+) -> f64 {
+    let mut integral = Integral::new(sizes, piece.d, piece.from);
+    let same = r.first == c.first || r.repeats == 0 || c.repeats == 0;
+    if r.others.is_empty() && c.others.is_empty() && same {
+        let value = if r.repeats > 0 { r.first } else { c.first };
+        integral.pass(value, r.repeats, c.repeats);
+    } else {
+        r.copy_into(&mut room.0);
+        c.copy_into(&mut room.1);
+        integral.pass_all(&mut room.0, &mut room.1);
+    }
+    if let Some(to) = piece.to {
+        integral.reach(to);
+    }
+    integral.sum.value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::{Chunk, Values};
+    use proptest::prelude::*;
+
+    fn column(values: &[f64]) -> Column<'_> {
+        Column::new(vec![Chunk {
+            values: Values::F64(values),
+            validity: None,
+        }])
+    }
+
+    /// `sum |F - G| gap` over the sorted values, in whole numbers as far as they go.
+    fn naive(r: &[f64], c: &[f64]) -> f64 {
+        let mut all: Vec<f64> = r.iter().chain(c).copied().collect();
+        all.sort_by(f64::total_cmp);
+        let count = |side: &[f64], at: f64| side.iter().filter(|value| **value <= at).count();
+        let term = |pair: &[f64]| {
+            let (f, g) = (count(r, pair[0]) * c.len(), count(c, pair[0]) * r.len());
+            f.abs_diff(g) as f64 * (pair[1] - pair[0])
+        };
+        all.windows(2).map(term).sum::<f64>() / (r.len() * c.len()) as f64
+    }
+
+    fn cells(r: &[f64], c: &[f64], grid: &Grid) -> f64 {
+        by_cells(&column(r), &column(c), grid, None)
+            .unwrap()
+            .statistic
+    }
+
+    /// Grids of either kind over two samples, so coarse and narrow that small samples meet every case.
+    fn grids(r: &[f64], c: &[f64], cells: usize) -> Vec<Grid> {
+        let ends = r
+            .iter()
+            .chain(c)
+            .fold((f64::MAX, f64::MIN), |(low, high), value| {
+                (low.min(*value), high.max(*value))
+            });
+        let (low, high) = (ends.0 + (ends.1 - ends.0) / 8.0, ends.1);
+        let maps = [
+            CellMap::between(low, high, cells),
+            Some(CellMap::between_keys(low, high, 8_192)),
+        ];
+        maps.into_iter().flatten().filter_map(Grid::new).collect()
+    }
+
+    fn close(found: f64, expected: f64) -> bool {
+        (found - expected).abs() <= 1e-12 * expected
+    }
+
+    proptest! {
+        #[test]
+        fn cells_and_sorting_agree_with_the_definition(
+            r in prop::collection::vec(-40i32..40, 1..150),
+            c in prop::collection::vec(-40i32..40, 1..150),
+            noise in 0.0f64..1.0,
+            shift in -20.0f64..20.0,
+            count in 3usize..60,
+        ) {
+            let spread = |(i, value): (usize, i32)| f64::from(value) + noise * ((i * 7919) % 101) as f64 / 101.0;
+            let r: Vec<f64> = r.into_iter().enumerate().map(spread).collect();
+            let c: Vec<f64> = c.into_iter().enumerate().map(spread).map(|value| value + shift).collect();
+            let expected = naive(&r, &c);
+            let found = distance(&column(&r), &column(&c), None).unwrap().statistic;
+            prop_assert!(close(found, expected), "{found} {expected}");
+            for grid in grids(&r, &c, count) {
+                let found = cells(&r, &c, &grid);
+                prop_assert!(close(found, expected), "{found} {expected} {grid:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn differences_far_below_a_cell_keep_their_digits() {
+        // Every value moves by 1e-9, up and down in turn: the sums of a cell alone would leave few digits.
+        let r: Vec<f64> = (0..40_000).map(|i| f64::from(i % 1_000)).collect();
+        let c: Vec<f64> = (0..40_000)
+            .map(|i| f64::from(i % 1_000) + if i % 2 == 0 { 1e-9 } else { -1e-9 })
+            .collect();
+        let found = distance(&column(&r), &column(&c), None).unwrap().statistic;
+        let moved = r.iter().zip(&c).map(|(a, b)| (a - b).abs()).sum::<f64>() / 40_000.0;
+        assert!(close(found, moved), "{found} {moved}");
+    }
+
+    #[test]
+    fn sums_that_cancel_are_not_trusted() {
+        // Reference values end a cell, current values begin the next: there F - G is above 0 for the least moment, and
+        // inside a cell it is 0 but at the ends, where the sums of offsets cancel to nothing.
+        for map in [
+            CellMap::between(-1.0, 3.0, 5_000),
+            Some(CellMap::between_keys(1.0, 3.0, 5_000)),
+        ] {
+            let grid = map.and_then(Grid::new).unwrap();
+            let borders: Vec<f64> = (100..4_000).map(|cell| grid.start(cell)).collect();
+            for away in [0.0, 1e-15, 1e-12, 1e-9] {
+                let r: Vec<f64> = borders
+                    .iter()
+                    .map(|at| (at - away).min(at.next_down()))
+                    .collect();
+                let c: Vec<f64> = borders.iter().map(|at| at + away).collect();
+                let gaps = r.iter().zip(&c).map(|(r, c)| c - r).sum::<f64>();
+                let (found, expected) = (cells(&r, &c, &grid), gaps / borders.len() as f64);
+                assert!(close(found, expected), "{found} {expected} {away}");
+            }
+        }
+    }
+
+    #[test]
+    fn infinities_count_by_their_shares() {
+        let (inf, one) = (f64::INFINITY, [0.0, f64::INFINITY, f64::NEG_INFINITY]);
+        let wasserstein =
+            |r: &[f64], c: &[f64]| distance(&column(r), &column(c), None).unwrap().statistic;
+        assert_eq!(wasserstein(&one, &[3.0, inf, -inf]), 1.0);
+        assert_eq!(wasserstein(&one, &[3.0, inf, inf]), inf);
+        assert_eq!(wasserstein(&[inf], &[inf, inf]), 0.0);
+        assert!(distance(&column(&[]), &column(&[1.0]), None).is_err());
+    }
+}
