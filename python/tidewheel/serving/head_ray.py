@@ -1,6 +1,7 @@
 """The process of a Ray head: `python -m tidewheel.serving.head_ray SETTINGS`, started by `operations.services`.
 
-It starts Ray's own processes on loopback, then Serve's controller and HAProxy, writes the ready file, and waits for SIGTERM.
+It starts Ray's own processes on loopback, then Serve's controller and HAProxy, writes the ready file once the front's port
+takes connections, and waits for SIGTERM.
 It goes below `ray start`, through the same `Node` class, to leave out three processes nobody here uses (dashboard, client
 server, monitor) and 5 s of start-up. Ray is pinned to 2.60.x for it; `tests/operations/test_services.py` guards it.
 """
@@ -8,8 +9,10 @@ server, monitor) and 5 s of start-up. Ray is pinned to 2.60.x for it; `tests/ope
 import json
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +67,23 @@ def start_serve(settings: dict[str, Any]) -> None:
     serve.start(
         proxy_location="HeadOnly", http_options={"host": address["http_host"], "port": address["http_port"]}
     )
+    wait_front(address["http_host"], address["http_port"])
     part = Path(settings["ready"] + ".part")
     part.write_text(json.dumps(address), encoding="utf-8")
     part.rename(settings["ready"])
+
+
+def wait_front(host: str, port: int) -> None:
+    """Wait until HAProxy takes connections: Serve calls its proxy ready while HAProxy is still starting.
+
+    Whoever waits for the ready file has the time limit (`operations.services.wait_ray`).
+    """
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=1.0).close()
+            return
+        except OSError:
+            time.sleep(0.05)
 
 
 def main() -> None:
