@@ -36,6 +36,21 @@ impl<'a> Bits<'a> {
     }
 }
 
+impl Bits<'_> {
+    /// Say whether the bits `start..start + len` are all set.
+    pub fn all(&self, start: usize, len: usize) -> bool {
+        let (first, end) = (self.offset + start, self.offset + start + len);
+        let (head, tail) = (first.next_multiple_of(8).min(end), end / 8 * 8);
+        if tail <= head {
+            return (start..start + len).all(|index| self.get(index));
+        }
+        let ends = (first..head).chain(tail..end);
+        let whole = self.bytes.get(head / 8..tail / 8);
+        whole.is_some_and(|bytes| bytes.iter().fold(u8::MAX, |all, byte| all & byte) == u8::MAX)
+            && ends.into_iter().all(|at| self.get(at - self.offset))
+    }
+}
+
 /// The values of a chunk in the type in which they were stored.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
@@ -78,6 +93,30 @@ impl Values<'_> {
     /// True without values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Convert the values from `start` on into `out`; say whether all are finite.
+    #[inline(always)]
+    pub(crate) fn load<K: Domain>(&self, start: usize, out: &mut [K]) -> bool {
+        match self {
+            Values::F64(v) => convert(v, start, out, K::from_f64),
+            Values::F32(v) => convert(v, start, out, |x| K::from_f64(f64::from(x))),
+            Values::F16(v) => convert(v, start, out, |x| K::from_f64(half_to_f64(x))),
+            Values::I64(v) => convert(v, start, out, K::from_i64),
+            Values::I32(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::I16(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::I8(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::U64(v) => convert(v, start, out, K::from_u64),
+            Values::U32(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::U16(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::U8(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::Bool(bits, _) => {
+                for (i, target) in out.iter_mut().enumerate() {
+                    *target = K::from_i64(i64::from(bits.get(start + i)));
+                }
+                true
+            }
+        }
     }
 
     /// The domain that holds this type exactly.
@@ -225,14 +264,14 @@ impl<'a> Column<'a> {
         let end = (task.start + task.len).min(chunk.values.len());
         while start < end {
             let len = BLOCK.min(end - start);
-            load(chunk.values, start, &mut buffer[..len]);
+            let all_finite = dispatch::load(chunk.values, start, &mut buffer[..len]);
             parts.rows += len as u64;
             let mut kept = len;
-            if let Some(validity) = chunk.validity {
+            if let Some(validity) = chunk.validity.filter(|bits| !bits.all(start, len)) {
                 kept = drop_missing(&mut buffer[..len], validity, start);
                 parts.missing += (len - kept) as u64;
             }
-            if !dispatch::all_finite(&buffer[..kept]) {
+            if !all_finite {
                 kept = drop_special(&mut buffer[..kept], infinities, parts);
             }
             work(&buffer[..kept]);
@@ -249,7 +288,7 @@ impl<'a> Column<'a> {
         let mut done = 0;
         while done < task.len {
             let len = BLOCK.min(task.len - done);
-            load(chunk.values, task.start + done, &mut buffer[..len]);
+            dispatch::load(chunk.values, task.start + done, &mut buffer[..len]);
             for (i, &value) in buffer[..len].iter().enumerate() {
                 let there = chunk
                     .validity
@@ -274,7 +313,7 @@ impl<'a> Column<'a> {
             while row < chunk_start + len {
                 let at = row - chunk_start;
                 let mut one = [K::default()];
-                load(chunk.values, at, &mut one);
+                chunk.values.load(at, &mut one);
                 let usable =
                     one[0].is_finite() || (infinities == Infinities::Keep && !one[0].is_nan());
                 if usable && chunk.validity.is_none_or(|bits| bits.get(at)) {
@@ -308,30 +347,21 @@ impl<'a> Column<'a> {
     }
 }
 
-fn load<K: Domain>(values: Values<'_>, start: usize, out: &mut [K]) {
-    fn copy<S: Copy, K>(source: &[S], start: usize, out: &mut [K], convert: impl Fn(S) -> K) {
-        for (target, &value) in out.iter_mut().zip(&source[start..]) {
-            *target = convert(value);
-        }
+#[inline(always)]
+fn convert<S: Copy, K: Domain>(
+    source: &[S],
+    start: usize,
+    out: &mut [K],
+    convert: impl Fn(S) -> K,
+) -> bool {
+    let mut special = 0;
+    for (target, &value) in out.iter_mut().zip(&source[start..]) {
+        let value = convert(value);
+        // Gathering bits instead of stopping early lets the loop use whole vectors.
+        special |= value.special();
+        *target = value;
     }
-    match values {
-        Values::F64(v) => copy(v, start, out, K::from_f64),
-        Values::F32(v) => copy(v, start, out, |x| K::from_f64(f64::from(x))),
-        Values::F16(v) => copy(v, start, out, |x| K::from_f64(half_to_f64(x))),
-        Values::I64(v) => copy(v, start, out, K::from_i64),
-        Values::I32(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::I16(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::I8(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::U64(v) => copy(v, start, out, K::from_u64),
-        Values::U32(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::U16(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::U8(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::Bool(bits, _) => {
-            for (i, target) in out.iter_mut().enumerate() {
-                *target = K::from_i64(i64::from(bits.get(start + i)));
-            }
-        }
-    }
+    special >> 63 == 0
 }
 
 /// The value of a half float given as bits (IEEE 754 binary16).

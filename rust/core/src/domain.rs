@@ -23,9 +23,14 @@ pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default 
     fn gap(self, above: Self) -> f64;
     /// False for NaN and the infinities.
     fn is_finite(self) -> bool;
+    /// A number whose top bit is set for NaN and the infinities alone: such numbers can be joined by `|`.
+    fn special(self) -> u64;
     /// True for NaN.
     fn is_nan(self) -> bool;
 }
+
+/// The bits of a float's exponent.
+const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
 
 impl Domain for f64 {
     #[inline(always)]
@@ -63,6 +68,11 @@ impl Domain for f64 {
     #[inline(always)]
     fn is_finite(self) -> bool {
         self.abs() < f64::INFINITY
+    }
+    #[inline(always)]
+    fn special(self) -> u64 {
+        // An exponent of ones carries into the sign's place.
+        (self.to_bits() & EXPONENT) + (1 << EXPONENT.trailing_zeros())
     }
     #[inline(always)]
     fn is_nan(self) -> bool {
@@ -104,6 +114,10 @@ macro_rules! integer_domain {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 true
+            }
+            #[inline(always)]
+            fn special(self) -> u64 {
+                0
             }
             #[inline(always)]
             fn is_nan(self) -> bool {

@@ -8,7 +8,7 @@
 //! branch and bound over cells, [`wasserstein`] that distance by sums over the cells of [`offsets`], [`ranks`] what
 //! needs both samples sorted ([`merge`]), [`blocks`] are the mergeable state of a stream, [`categories`] counts strings,
 //! [`units`] counts per cluster, [`psi`] and [`kolmogorov`] hold the formulas, [`special`] the functions under them,
-//! [`shape`] counts for the eye, [`compare`] runs whole columns.
+//! [`shape`] counts for the eye, [`tier`] names the vector instructions in use, [`compare`] runs whole columns.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -33,6 +33,7 @@ pub mod ranks;
 pub mod select;
 pub mod shape;
 pub mod special;
+pub mod tier;
 pub mod units;
 pub mod wasserstein;
 
