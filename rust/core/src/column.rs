@@ -1,8 +1,9 @@
 //! Borrowed columns: chunks of values, each with an optional validity bitmap, read in blocks.
 //!
-//! A block is copied into a small buffer before anything looks at it. So every source type meets the kernels as one
-//! domain type, missing values and NaN are gone by then (and counted), and a column that another thread overwrites
-//! meanwhile can give a wrong count but never an index out of range.
+//! A block is copied into a small buffer before a kernel sees it, unless it holds the domain's own type and nothing but finite
+//! values. So every source type meets the kernels as one domain type, and missing values and NaN are gone by then (and
+//! counted). A column that another thread overwrites meanwhile can give a wrong count but nothing worse: what is found out
+//! about a value is never trusted as an index, every table is asked with a check.
 
 use crate::dispatch;
 use crate::domain::{Common, Domain};
@@ -119,6 +120,24 @@ impl Values<'_> {
         }
     }
 
+    /// No values of this type.
+    pub fn none(&self) -> Values<'static> {
+        match self {
+            Values::F64(_) => Values::F64(&[]),
+            Values::F32(_) => Values::F32(&[]),
+            Values::F16(_) => Values::F16(&[]),
+            Values::I64(_) => Values::I64(&[]),
+            Values::I32(_) => Values::I32(&[]),
+            Values::I16(_) => Values::I16(&[]),
+            Values::I8(_) => Values::I8(&[]),
+            Values::U64(_) => Values::U64(&[]),
+            Values::U32(_) => Values::U32(&[]),
+            Values::U16(_) => Values::U16(&[]),
+            Values::U8(_) => Values::U8(&[]),
+            Values::Bool(..) => Values::Bool(Bits::new(&[], 0), 0),
+        }
+    }
+
     /// The domain that holds this type exactly.
     pub fn domain(&self) -> Common {
         match self {
@@ -227,6 +246,13 @@ impl<'a> Column<'a> {
         self.len() == 0
     }
 
+    /// No values of the type that the column holds.
+    pub fn kind(&self) -> Values<'static> {
+        self.chunks
+            .first()
+            .map_or(Values::F64(&[]), |chunk| chunk.values.none())
+    }
+
     /// Cut the column into tasks of at most [`TASK_ROWS`] rows.
     pub fn tasks(&self) -> Vec<Task> {
         let mut tasks = Vec::new();
@@ -264,11 +290,21 @@ impl<'a> Column<'a> {
         let end = (task.start + task.len).min(chunk.values.len());
         while start < end {
             let len = BLOCK.min(end - start);
-            let all_finite = dispatch::load(chunk.values, start, &mut buffer[..len]);
             parts.rows += len as u64;
+            let missing = chunk.validity.filter(|bits| !bits.all(start, len));
+            let block = K::borrow(chunk.values).and_then(|own| own.get(start..start + len));
+            if let (Some(block), None) = (block, missing)
+                && dispatch::all_finite(block)
+            {
+                work(block);
+                start += len;
+                continue;
+            }
+            let buffer = &mut buffer[..len];
+            let all_finite = dispatch::load(chunk.values, start, buffer);
             let mut kept = len;
-            if let Some(validity) = chunk.validity.filter(|bits| !bits.all(start, len)) {
-                kept = drop_missing(&mut buffer[..len], validity, start);
+            if let Some(validity) = missing {
+                kept = drop_missing(buffer, validity, start);
                 parts.missing += (len - kept) as u64;
             }
             if !all_finite {

@@ -12,16 +12,16 @@ use crate::offsets::Grid;
 use crate::tier::Tier;
 
 macro_rules! tiers {
-    ($(#[$doc:meta])* $name:ident, $avx2:ident, $avx512:ident, $body:ident,
+    ($(#[$doc:meta])* $name:ident, $avx2:ident, $avx512:ident, $body:ident, $instructions:literal,
      <$($generic:ident: $bound:ident)?>($($arg:ident: $kind:ty),*) -> $out:ty) => {
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        #[target_feature(enable = "avx2")]
         fn $avx2<$($generic: $bound)?>($($arg: $kind),*) -> $out {
             $body($($arg),*)
         }
 
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi1,bmi2,lzcnt,popcnt")]
+        #[target_feature(enable = $instructions)]
         fn $avx512<$($generic: $bound)?>($($arg: $kind),*) -> $out {
             $body($($arg),*)
         }
@@ -43,33 +43,49 @@ macro_rules! tiers {
 
 tiers!(
     /// Convert the values of a chunk from `start` on into `out`; say whether all are finite.
-    load, load_avx2, load_avx512, load_body,
+    load, load_avx2, load_avx512, load_body, "avx512f,avx512bw,avx512dq,avx512vl",
     <K: Domain>(values: Values<'_>, start: usize, out: &mut [K]) -> bool
 );
 tiers!(
+    /// Say whether all values are finite.
+    all_finite, all_finite_avx2, all_finite_avx512, all_finite_body, "avx512f,avx512bw,avx512dq,avx512vl", <K: Domain>(block: &[K]) -> bool
+);
+tiers!(
     /// Add to `counts[i]` the number of values at or above `thresholds[i]`.
-    count_reached, count_reached_avx2, count_reached_avx512, count_reached_body,
+    ///
+    /// With AVX-512 this would be slower: its comparisons give masks, which must become numbers again to be summed.
+    count_reached, count_reached_avx2, count_reached_avx512, count_reached_body, "avx2",
     <K: Domain>(block: &[K], thresholds: &[K], counts: &mut [u64]) -> ()
 );
 tiers!(
     /// Write the cell of each value into `cells`.
-    map_cells, map_cells_avx2, map_cells_avx512, map_cells_body,
+    map_cells, map_cells_avx2, map_cells_avx512, map_cells_body, "avx512f,avx512bw,avx512dq,avx512vl",
     <K: Domain>(map: &CellMap, block: &[K], cells: &mut [u32]) -> ()
 );
 tiers!(
     /// Write the slot of each value into `slots`; see [`Even`].
-    find_slots, find_slots_avx2, find_slots_avx512, find_slots_body,
+    find_slots, find_slots_avx2, find_slots_avx512, find_slots_body, "avx512f,avx512bw,avx512dq,avx512vl",
     <K: Domain>(even: &Even, thresholds: &[K], block: &[K], slots: &mut [u32]) -> ()
 );
 tiers!(
     /// Write cell and offset of each value; see [`Grid::locate`].
-    locate, locate_avx2, locate_avx512, locate_body,
+    locate, locate_avx2, locate_avx512, locate_body, "avx512f,avx512bw,avx512dq,avx512vl",
     <>(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) -> ()
 );
 
 #[inline(always)]
 fn load_body<K: Domain>(values: Values<'_>, start: usize, out: &mut [K]) -> bool {
     values.load(start, out)
+}
+
+#[inline(always)]
+fn all_finite_body<K: Domain>(block: &[K]) -> bool {
+    // Gathering bits instead of stopping early lets the loop use whole vectors.
+    block
+        .iter()
+        .fold(0, |special, value| special | value.special())
+        >> 63
+        == 0
 }
 
 #[inline(always)]

@@ -3,10 +3,13 @@
 //! Every numeric source type fits one of them exactly: floats, booleans and integers of up to 32 bits are computed as
 //! `f64`, 64-bit integers as `i64` or `u64`, so integers beyond 2^53 keep their order.
 
+use crate::column::Values;
 use std::fmt::Debug;
 
 /// A number type in which values are ordered, binned and compared.
 pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default + 'static {
+    /// The values themselves, if they are stored in this type.
+    fn borrow(values: Values<'_>) -> Option<&[Self]>;
     /// Convert a float; integer domains truncate and saturate.
     fn from_f64(value: f64) -> Self;
     /// Convert a signed integer.
@@ -33,6 +36,12 @@ pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default 
 const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
 
 impl Domain for f64 {
+    fn borrow(values: Values<'_>) -> Option<&[Self]> {
+        match values {
+            Values::F64(values) => Some(values),
+            _ => None,
+        }
+    }
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
@@ -81,8 +90,14 @@ impl Domain for f64 {
 }
 
 macro_rules! integer_domain {
-    ($kind:ty, $offset:expr) => {
+    ($kind:ty, $variant:ident, $offset:expr) => {
         impl Domain for $kind {
+            fn borrow(values: Values<'_>) -> Option<&[Self]> {
+                match values {
+                    Values::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
                 value as $kind
@@ -127,8 +142,8 @@ macro_rules! integer_domain {
     };
 }
 
-integer_domain!(i64, 1 << 63);
-integer_domain!(u64, 0);
+integer_domain!(i64, I64, 1 << 63);
+integer_domain!(u64, U64, 0);
 
 /// Which domain two columns share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
