@@ -9,6 +9,7 @@ use tidewheel_core::bins::{Thresholds, closed};
 use tidewheel_core::categories::{self, StringChunk, StringColumn, Strings};
 use tidewheel_core::column::{Chunk, Column, Values};
 use tidewheel_core::ks::{self, Alternative};
+use tidewheel_core::reference::Reference;
 use tidewheel_core::{compare, histogram, select, wasserstein};
 
 /// A kernel by name: what it needs is made once, then it is run as often as asked.
@@ -43,6 +44,27 @@ fn kernel(name: &str, rows: usize) -> Option<Box<dyn Fn()>> {
             let (r, c) = (column(&reference), column(&current));
             black_box(ks::distance::<f64>(&r, &c, Alternative::TwoSided, Some(1))).ok();
         }),
+        "ks-rounded" => {
+            let (reference, current) = (rounded(&reference), rounded(&current));
+            Box::new(move || {
+                let (r, c) = (column(&reference), column(&current));
+                black_box(ks::distance::<f64>(&r, &c, Alternative::TwoSided, Some(1))).ok();
+            })
+        }
+        "ks-fitted" => {
+            let fitted = Reference::fit(&column(&reference)).ok()?;
+            Box::new(move || {
+                let found = fitted.distance(&column(&current), Alternative::TwoSided, Some(1));
+                black_box(found).ok();
+            })
+        }
+        "wasserstein-rounded" => {
+            let (reference, current) = (rounded(&reference), rounded(&current));
+            Box::new(move || {
+                let (r, c) = (column(&reference), column(&current));
+                black_box(wasserstein::distance(&r, &c, Some(1))).ok();
+            })
+        }
         "wasserstein" => Box::new(move || {
             let (r, c) = (column(&reference), column(&current));
             black_box(wasserstein::distance(&r, &c, Some(1))).ok();
@@ -61,13 +83,16 @@ fn kernel(name: &str, rows: usize) -> Option<Box<dyn Fn()>> {
     })
 }
 
-const KERNELS: [&str; 8] = [
+const KERNELS: [&str; 11] = [
     "histogram-10",
     "histogram-100",
     "psi-10",
     "blocks-4000",
     "ks",
+    "ks-rounded",
+    "ks-fitted",
     "wasserstein",
+    "wasserstein-rounded",
     "report",
     "strings-50",
 ];
@@ -96,6 +121,13 @@ fn word(value: f64) -> [u8; 16] {
     view[0] = text.len() as u8;
     view[4..4 + text.len()].copy_from_slice(text.as_bytes());
     view
+}
+
+fn rounded(values: &[f64]) -> Vec<f64> {
+    values
+        .iter()
+        .map(|value| (value * 100.0).round() / 100.0)
+        .collect()
 }
 
 fn shifted(values: &[f64]) -> Vec<f64> {

@@ -109,7 +109,7 @@ pub fn distance_and_cells<K: Domain>(
     let rs = gather::<K>(reference, &map, &candidates, threads);
     let cs = gather::<K>(current, &map, &candidates, threads);
     for (candidate, (r, c)) in candidates.iter().zip(rs.into_iter().zip(cs)) {
-        search.refine(candidate, &mut r.into_values(), &mut c.into_values(), 0);
+        search.refine_gathered(candidate, r, c);
     }
     search.finish(r.parts, c.parts)
 }
@@ -293,7 +293,29 @@ impl<K: Domain> Search<K> {
         candidates
     }
 
-    pub(crate) fn refine(&mut self, candidate: &Candidate, r: &mut [K], c: &mut [K], depth: usize) {
+    /// Refine a cell; one that holds a single value needs nothing but its counts.
+    pub(crate) fn refine_gathered(
+        &mut self,
+        candidate: &Candidate,
+        r: Gathered<K>,
+        c: Gathered<K>,
+    ) {
+        let value = match (r.single(), c.single()) {
+            (Some((r, _)), Some((c, _))) if r == c => Some(r),
+            (Some((r, _)), None) if c.is_empty() => Some(r),
+            (None, Some((c, _))) if r.is_empty() => Some(c),
+            _ => None,
+        };
+        match value {
+            Some(value) => {
+                let (i, j) = (r.len() as i128, c.len() as i128);
+                self.offer(candidate.start + self.m * i - self.n * j, value);
+            }
+            None => self.refine(candidate, &mut r.into_values(), &mut c.into_values(), 0),
+        }
+    }
+
+    fn refine(&mut self, candidate: &Candidate, r: &mut [K], c: &mut [K], depth: usize) {
         if candidate.bound < self.lower {
             return;
         }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::histogram;
 use crate::ks::{self, Alternative, Distance, Search};
 use crate::merge;
-use crate::select;
+use crate::select::{self, Gathered};
 
 /// Up to this many current rows looking each of them up is faster than walking over all cells.
 const LOOK_UP_TO: usize = 4_096;
@@ -127,23 +127,18 @@ impl<K: Domain> Ranks<K> {
             if candidate.bound < search.lower {
                 break;
             }
-            search.refine(
-                candidate,
-                &mut self.rows(candidate.cell),
-                &mut rows.into_values(),
-                0,
-            );
+            search.refine_gathered(candidate, self.rows(candidate.cell), rows);
         }
         search.finish(self.parts, counted.parts)
     }
 
     /// The reference's rows in a cell.
-    fn rows(&self, cell: usize) -> Vec<K> {
-        let mut rows = Vec::new();
+    fn rows(&self, cell: usize) -> Gathered<K> {
+        let mut rows = Gathered::default();
         let (first, end) = (self.firsts[cell], self.firsts[cell + 1]);
         let mut before = first.checked_sub(1).map_or(0, |last| self.up_to[last]);
         for (value, count) in self.values[first..end].iter().zip(&self.up_to[first..end]) {
-            rows.resize(rows.len() + (count - before) as usize, *value);
+            rows.push_many(*value, (count - before) as usize);
             before = *count;
         }
         rows

@@ -122,6 +122,15 @@ impl<K: Domain> Gathered<K> {
         }
     }
 
+    /// Add a value that was not met before, so many times.
+    pub(crate) fn push_many(&mut self, value: K, times: usize) {
+        if self.repeats == 0 {
+            (self.first, self.repeats) = (value, times);
+        } else {
+            self.others.resize(self.others.len() + times, value);
+        }
+    }
+
     fn add(&mut self, more: Self) {
         if self.repeats == 0 {
             self.first = more.first;
@@ -142,6 +151,11 @@ impl<K: Domain> Gathered<K> {
     /// True without rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The value that all rows hold and their number; `None` when they differ or there are none.
+    pub fn single(&self) -> Option<(K, usize)> {
+        (self.repeats > 0 && self.others.is_empty()).then_some((self.first, self.repeats))
     }
 
     /// Put all values, in no order, into a vector, in place of what it holds.
