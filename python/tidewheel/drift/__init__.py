@@ -9,9 +9,9 @@
 `comparison` the comparison of tables, `profile` references learned once and counts that add up, `results`, `columns` and
 `report` what they return.
 
-The environment variable `TIDEWHEEL_THREADS` bounds the threads of a call that names none. `TIDEWHEEL_SIMD` names the widest
-vector instructions that may be used: "portable", "avx2" or "avx512"; a processor without them uses the widest that it has, and
-any other name is an `InputError` at import. Neither changes a result.
+The environment variable `TIDEWHEEL_THREADS` bounds the threads of a call that names none. `TIDEWHEEL_SIMD` names the
+widest vector instructions that may be used: "portable", "avx2" or "avx512"; a processor without them uses the widest that it
+has, and any other name is an `InputError` at import. Neither changes a result.
 """
 
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape

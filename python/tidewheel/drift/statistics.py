@@ -389,9 +389,9 @@ def ks(
 def fit_ks(reference: object) -> ReferenceRanks:
     """Sort a reference once, to compare many current samples with it by `ks`.
 
-    Kept are the distinct values, how many rows lie up to each of them, and the rows in each of some thousand cells. `ks` then
-    counts a current sample into the cells and looks closer only where the distance may be attained: distance, place and
-    p-value are those of `ks` with the raw reference, for current samples of any numeric type.
+    Kept are the distinct values, how many rows lie up to each of them, and the rows in each of some thousand cells. `ks`
+    then counts a current sample into the cells and looks closer only where the distance may be attained: distance, place
+    and p-value are those of `ks` with the raw reference, for current samples of any numeric type.
 
     Args:
         reference: One-dimensional numbers or times; copied.

@@ -148,6 +148,12 @@ fn normal(rows: usize, seed: u64) -> Vec<f64> {
         .collect()
 }
 
+/// What callgrind counts, without what is made before.
+#[inline(never)]
+fn run_kernel(run: &dyn Fn()) {
+    run();
+}
+
 fn main() -> Result<(), String> {
     let arguments: Vec<String> = std::env::args().collect();
     let usage = || {
@@ -168,7 +174,7 @@ fn main() -> Result<(), String> {
         .ok_or_else(usage)?;
     let round = || {
         let start = Instant::now();
-        run();
+        run_kernel(&run);
         start.elapsed().as_nanos() as f64 / rows as f64
     };
     let least = (0..number(3).unwrap_or(1).max(1))
