@@ -55,8 +55,8 @@ SHAPES = {
     "one heavy value": lambda z: np.where(z < 0.5, 0.25, z),
     "few values": lambda z: np.sign(z),
     "infinite": lambda z: np.where(z > 2, np.inf, np.where(z < -2, -np.inf, z)),
-    "missing": lambda z: np.where(z > 1, np.nan, z),
-    "integers beyond 2^53": lambda z: (z * 1e17).astype(np.int64) + 1,
+    "missing": lambda z: np.where(z % 1 > 0.8, np.nan, z),
+    "integers beyond 2^53": lambda z: (np.clip(z, -50, 50) * 1e17).astype(np.int64) + 1,
     "single precision": lambda z: z.astype(np.float32),
 }
 
