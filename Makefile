@@ -7,7 +7,7 @@ EXTENSION := $(VENV)/.extension
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 OUT ?= tidewheel-demo
 
-.PHONY: setup demo test lint bench drill format clean
+.PHONY: setup demo test lint bench bench-instructions drill format clean
 
 setup: $(EXTENSION)
 
@@ -42,6 +42,12 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s
+
+# Instructions a value, which do not depend on how busy the machine is; needs valgrind from the system's packages.
+bench-instructions:
+	@command -v valgrind >/dev/null || { echo "valgrind is needed: apt-get install valgrind"; exit 1; }
+	cargo build --quiet --release -p tidewheel-core --example kernels
+	$(PYTHON) benches/instructions.py $${CARGO_TARGET_DIR:-target}/release/examples/kernels
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup

@@ -8,8 +8,10 @@ import pytest
 from tidewheel import drift
 
 ROWS = 10_000_000
-#: What the first cut must reach, per core.
-PSI_MUST = 5.0
+#: What the design asks for, per core, and what it hopes for.
+MUST, AIM = 8.0, 12.0
+#: Ten even bins are not in the design's table: comparing with eleven edges is what they cost.
+MUST_TEN_EVEN = 4.0
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,13 @@ def least_s(call, rounds=3):
     return min(times)
 
 
-def report(benchmark, rival_s, rows, rival):
+def report(benchmark, rival_s, rows, rival, row=None, must=None, aim=None):
+    """Print how many times faster than the rival this was, note it for the table of results, and return it."""
     ours_s = benchmark.stats.stats.min
     ratio = rival_s / ours_s
     benchmark.extra_info.update(ratio=ratio, rival=rival, ns_per_value=ours_s / rows * 1e9)
+    if row is not None:
+        benchmark.extra_info.update(row=row, must=must, aim=aim)
     print(
         f"\n{ours_s / rows * 1e9:.2f} ns a value, {rival} {rival_s / rows * 1e9:.2f}: {ratio:.1f} times faster"
     )
@@ -49,14 +54,17 @@ def test_psi_of_ten_quantile_bins_fitted_reference(benchmark, samples, threads):
     assert drift.psi(fitted, current, threads=threads).current_counts == tuple(expected)
     benchmark.pedantic(drift.psi, (fitted, current), {"threads": threads}, rounds=7, warmup_rounds=1)
     rival_s = least_s(lambda: np.histogram(current, edges))
-    ratio = report(benchmark, rival_s, ROWS, "numpy.histogram with edges")
-    assert ratio >= PSI_MUST
+    row = "PSI, 10 quantile bins, fitted reference"
+    ratio = report(benchmark, rival_s, ROWS, "numpy.histogram with edges", row=row, must=MUST, aim=AIM)
+    assert ratio >= MUST
 
 
 @pytest.mark.parametrize("bins", [10, 100])
 def test_histogram_of_even_bins(benchmark, samples, bins):
     _, current = samples
     assert (drift.histogram(current, bins, (-6, 6))[0] == np.histogram(current, bins, (-6, 6))[0]).all()
-    benchmark.pedantic(drift.histogram, (current, bins, (-6, 6)), {"threads": 1}, rounds=5, warmup_rounds=1)
-    rival_s = least_s(lambda: np.histogram(current, bins, (-6, 6)), rounds=2)
-    assert report(benchmark, rival_s, ROWS, "numpy.histogram") > 1
+    benchmark.pedantic(drift.histogram, (current, bins, (-6, 6)), {"threads": 1}, rounds=9, warmup_rounds=1)
+    rival_s = least_s(lambda: np.histogram(current, bins, (-6, 6)), rounds=3)
+    must = MUST if bins == 100 else MUST_TEN_EVEN
+    row = f"uniform histogram, {bins} bins"
+    assert report(benchmark, rival_s, ROWS, "numpy.histogram", row=row, must=must, aim=AIM) >= must

@@ -61,19 +61,6 @@ def test_order_of_rows_does_not_matter(samples):
     assert (one.statistic, one.location) == (other.statistic, other.location)
 
 
-TIER = """
-import numpy as np
-import pyarrow as pa
-from tidewheel import drift
-rng = np.random.default_rng(3)
-a, b = np.exp(rng.normal(size=50_001)), np.exp(rng.normal(0.01, 1, 40_000))
-b[:5] = np.nan, np.inf, -np.inf, 0.0, -0.0
-k, p = drift.ks(a, b), drift.psi(a, b)
-print(drift.wasserstein(a[5:], b[5:]).statistic, drift.wasserstein(np.log(a[5:]), np.log(b[5:])).statistic)
-print(k.statistic, k.location, p.statistic, p.current_counts, p.beside, drift.histogram(a, 300)[0].tolist())
-"""
-
-
 def run(code, **environment):
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -84,10 +71,6 @@ def run(code, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def test_vector_tiers_give_the_same_bits():
-    assert run(TIER, TIDEWHEEL_SIMD="portable") == run(TIER)
 
 
 def test_environment_bounds_the_threads():

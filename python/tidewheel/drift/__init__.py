@@ -8,6 +8,10 @@
 `statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
 `comparison` the comparison of tables, `profile` references learned once and counts that add up, `results`, `columns` and
 `report` what they return.
+
+The environment variable `TIDEWHEEL_THREADS` bounds the threads of a call that names none. `TIDEWHEEL_SIMD` names the
+widest vector instructions that may be used: "portable", "avx2" or "avx512"; a processor without them uses the widest that it
+has, and any other name is an `InputError` at import. Neither changes a result.
 """
 
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
@@ -35,8 +39,9 @@ from tidewheel.drift.results import (
     PsiResult,
     RankTestResult,
     ReferenceBins,
+    ReferenceRanks,
 )
-from tidewheel.drift.statistics import fit_bins, histogram, ks, psi
+from tidewheel.drift.statistics import fit_bins, fit_ks, histogram, ks, psi
 from tidewheel.drift.streams import scan
 
 __all__ = [
@@ -54,6 +59,7 @@ __all__ = [
     "PsiResult",
     "RankTestResult",
     "ReferenceBins",
+    "ReferenceRanks",
     "Shape",
     "Window",
     "anderson_darling",
@@ -62,6 +68,7 @@ __all__ = [
     "cramer_von_mises",
     "energy_distance",
     "fit_bins",
+    "fit_ks",
     "g_test",
     "hellinger",
     "histogram",

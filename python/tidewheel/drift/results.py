@@ -3,10 +3,12 @@
 The records of table comparisons are in `report`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
+
+from tidewheel import _native
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,30 @@ class ReferenceBins:
     infinite: int
     continuous: bool
     strategy: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceRanks:
+    """A reference sorted once, to measure `ks` of many current samples against it. Made by `fit_ks`.
+
+    It holds memory of the extension, so it cannot be pickled; what is to be stored or sent is a `Profile`.
+
+    Attributes:
+        dtype: Type of the reference, such as "float64" or "datetime[us]".
+        kind: "number", "temporal" or "boolean".
+        n: Reference values, infinities among them.
+        missing: Missing rows of the reference.
+        nan: NaN rows.
+        infinite: Infinite rows.
+    """
+
+    dtype: str
+    kind: str
+    n: int
+    missing: int
+    nan: int
+    infinite: int
+    _ranks: _native.Ranks = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ macro_rules! in_domain {
 }
 pub(crate) use in_domain;
 
-fn alternative(name: &str) -> PyResult<Alternative> {
+/// Read which way the current sample may differ.
+pub fn alternative(name: &str) -> PyResult<Alternative> {
     match name {
         "two-sided" => Ok(Alternative::TwoSided),
         "less" => Ok(Alternative::Less),

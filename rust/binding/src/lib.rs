@@ -1,7 +1,7 @@
 //! Python binding of `tidewheel_core`: reads arguments, calls the core once without the interpreter lock, wraps results.
 //!
 //! [`buffer`] and [`arrow`] hold all the `unsafe`: they turn foreign memory into slices. [`column`] is what Python
-//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states,
+//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states, [`ranks`] references sorted once,
 //! [`errors`] the exceptions.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(unsafe_code)]
@@ -12,12 +12,20 @@ mod buffer;
 mod column;
 mod errors;
 mod functions;
+mod ranks;
 mod results;
 
 use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::ranks::check_tier()
+    }
+
     #[pymodule_export]
     use super::arrow::Batches;
     #[pymodule_export]
@@ -34,6 +42,8 @@ mod _native {
         find_range, fit_quantiles, kolmogorov_sf, ks_distance, ks_pvalue, normal_sf, psi,
         sum_deviance, sum_weights, wasserstein,
     };
+    #[pymodule_export]
+    use super::ranks::{PyRanks, simd_tier};
     #[pymodule_export]
     use super::results::{CategoryComparison, FittedBins, KsDistance, NumericComparison, Parts};
 }

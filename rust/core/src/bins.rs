@@ -2,7 +2,8 @@
 //!
 //! Bins are `[e_i, e_(i+1))`. A bin number is first guessed by a monotone cell and a guide table, then settled by
 //! comparisons with the true edges, so it is exact whatever the rounding of the map. Up to [`FEW`] thresholds need no
-//! guess: every value is compared with each of them and only counts come out.
+//! guess: every value is compared with each of them and only counts come out. Thresholds at even distances need no table:
+//! arithmetic finds the bin of all values but those next to a threshold ([`Even`]).
 
 use crate::cells::CellMap;
 use crate::domain::Domain;
@@ -18,7 +19,18 @@ const CELLS_PER_THRESHOLD: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Thresholds<K> {
     values: Vec<K>,
-    guide: Option<Guide<K>>,
+    search: Search<K>,
+}
+
+/// How the slot of a value is found.
+#[derive(Debug, Clone)]
+pub enum Search<K> {
+    /// By comparing with every threshold.
+    Few,
+    /// By arithmetic.
+    Even(Even),
+    /// By a table over cells.
+    Guide(Guide<K>),
 }
 
 /// A table over cells that narrows the search for a slot to the thresholds of one cell.
@@ -61,8 +73,12 @@ impl<K: Domain> Thresholds<K> {
                 "`edges` must be numbers; got NaN at index {index}"
             )));
         }
-        let guide = (values.len() > FEW).then(|| Guide::new(&values));
-        Ok(Self { values, guide })
+        let search = if values.len() <= FEW {
+            Search::Few
+        } else {
+            Even::new(&values).map_or_else(|| Search::Guide(Guide::new(&values)), Search::Even)
+        };
+        Ok(Self { values, search })
     }
 
     /// The thresholds.
@@ -75,9 +91,9 @@ impl<K: Domain> Thresholds<K> {
         self.values.len() + 1
     }
 
-    /// The guide table; `None` for few thresholds.
-    pub fn guide(&self) -> Option<&Guide<K>> {
-        self.guide.as_ref()
+    /// How slots are found.
+    pub fn search(&self) -> &Search<K> {
+        &self.search
     }
 
     /// The slot of a value, by bisection.
@@ -140,6 +156,105 @@ impl<K: Domain> Thresholds<K> {
                 .get(entry.before as usize..entry.after as usize)
                 .unwrap_or(&[]);
             *cell = entry.before + within.partition_point(|threshold| *threshold <= *value) as u32;
+        }
+    }
+}
+
+/// Thresholds at even distances: where a value lies among them follows from arithmetic.
+///
+/// What is clever: a value gets a place, a fixed-point number, by steps that never reverse an order (subtract, multiply by a
+/// positive number, clamp, round). The place of threshold `i` is looked up when this is made, and must lie in
+/// `[i + 1, i + 1 + DOUBT)`. So a place `s + DOUBT <= p < s + 1` is above that of threshold `s - 1` and below that of
+/// threshold `s`, hence so is the value, exactly, whatever was rounded. Only for places in `[s, s + DOUBT)` must the value be
+/// compared with threshold `s - 1` itself. Bench: benches/drift/test_psi.py; tests: here and tests/drift/test_tiers.py.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Even {
+    low: f64,
+    scale: f64,
+    highest: f64,
+}
+
+/// Adding this to a float between 0 and 2^32 leaves it in the low 52 bits, in units of 2^-20.
+const FIXED_POINT: f64 = 4_294_967_296.0;
+/// Bits of a place after its point.
+const PLACE_BITS: u32 = 20;
+/// Width of the doubtful range above each whole place, in units: 2^-16.
+const DOUBT: u64 = 16;
+/// More thresholds than this do not fit a first-level cache, and arithmetic would gain little.
+const MOST_EVEN: usize = 1 << 14;
+/// Places found together: few enough that one doubtful value among them costs little.
+const TOGETHER: usize = 64;
+
+impl Even {
+    fn new<K: Domain>(values: &[K]) -> Option<Self> {
+        let (first, last) = (values.first()?.to_f64(), values.last()?.to_f64());
+        let scale = (values.len() as f64 - 1.0) / (last - first);
+        let middle = 0.5 * DOUBT as f64 / f64::from(1u32 << PLACE_BITS);
+        let even = Self {
+            low: first - (1.0 + middle) / scale,
+            scale,
+            highest: values.len() as f64 + 0.5,
+        };
+        let is_usable = values.len() <= MOST_EVEN && scale.is_normal() && even.low.is_finite();
+        let is_even = |(index, value): (usize, &K)| {
+            let place = even.place(value.to_f64());
+            Even::slot(place) as usize == index + 1 && Even::doubt(place) >> 63 == 1
+        };
+        (is_usable && values.iter().enumerate().all(is_even)).then_some(even)
+    }
+
+    /// The place of a value, in the low 52 bits.
+    #[inline(always)]
+    fn place(&self, value: f64) -> u64 {
+        let place = (value - self.low) * self.scale;
+        // Written as choices, each of these is one instruction. Half-way values are never doubtful.
+        let place = if place > 0.5 { place } else { 0.5 };
+        let place = if place < self.highest {
+            place
+        } else {
+            self.highest
+        };
+        (place + FIXED_POINT).to_bits()
+    }
+
+    #[inline(always)]
+    fn slot(place: u64) -> u32 {
+        (place >> PLACE_BITS) as u32
+    }
+
+    /// A number whose top bit is set for doubtful places.
+    #[inline(always)]
+    fn doubt(place: u64) -> u64 {
+        (place & ((1 << PLACE_BITS) - 1)).wrapping_sub(DOUBT)
+    }
+
+    /// Find the slots of a block.
+    #[inline(always)]
+    pub(crate) fn find<K: Domain>(&self, thresholds: &[K], block: &[K], slots: &mut [u32]) {
+        let (whole, rest) = block.as_chunks::<TOGETHER>();
+        let (whole_slots, rest_slots) = slots.as_chunks_mut::<TOGETHER>();
+        for (values, slots) in whole.iter().zip(whole_slots) {
+            self.find_together(thresholds, values, slots);
+        }
+        self.find_together(thresholds, rest, rest_slots);
+    }
+
+    #[inline(always)]
+    fn find_together<K: Domain>(&self, thresholds: &[K], values: &[K], slots: &mut [u32]) {
+        let mut doubt = 0;
+        for (slot, value) in slots.iter_mut().zip(values) {
+            let place = self.place(value.to_f64());
+            *slot = Even::slot(place);
+            doubt |= Even::doubt(place);
+        }
+        if doubt >> 63 == 0 {
+            return;
+        }
+        for (slot, value) in slots.iter_mut().zip(values) {
+            // A value without doubt reaches the threshold that its place says it reaches.
+            if let Some(threshold) = thresholds.get((*slot as usize).wrapping_sub(1)) {
+                *slot -= u32::from(*value < *threshold);
+            }
         }
     }
 }
@@ -207,7 +322,7 @@ mod tests {
             edges.sort_by(f64::total_cmp);
             edges.dedup();
             let thresholds = Thresholds::new(edges.clone()).unwrap();
-            let Some(guide) = thresholds.guide() else { return Ok(()) };
+            let Search::Guide(guide) = thresholds.search() else { return Ok(()) };
             let borders = edges.iter().flat_map(|edge| [*edge, edge.next_down(), edge.next_up()]);
             let all: Vec<f64> = values.into_iter().chain(borders).collect();
             let mut slots: Vec<u32> = all.iter().map(|value| guide.map.cell(*value)).collect();
@@ -218,6 +333,38 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn arithmetic_and_bisection_agree(low in -1e6f64..1e6, width in 1e-3f64..1e6, bins in 16usize..3_000,
+                                          values in prop::collection::vec(-0.2f64..1.2, 1..200)) {
+            let edge = |i: usize| low + width * i as f64 / bins as f64;
+            let edges: Vec<f64> = (0..=bins).map(edge).collect();
+            let thresholds = closed(edges.clone()).unwrap();
+            let Search::Even(even) = thresholds.search() else { return Ok(()) };
+            let borders = thresholds.values().iter().flat_map(|edge| [*edge, edge.next_down(), edge.next_up()]);
+            let ends = [f64::MIN, f64::MAX, 0.0, -0.0, f64::MIN_POSITIVE / 4.0];
+            let all: Vec<f64> = values.into_iter().map(|v| low + v * width).chain(borders).chain(ends).collect();
+            let mut slots = vec![0; all.len()];
+            even.find(thresholds.values(), &all, &mut slots);
+            for (slot, value) in slots.into_iter().zip(all) {
+                prop_assert_eq!(slot as usize, thresholds.slot(value), "{}", value);
+            }
+        }
+    }
+
+    #[test]
+    fn even_thresholds_are_known_as_such() {
+        let thresholds = |edges: Vec<f64>| Thresholds::new(edges).unwrap();
+        let is_even = |edges| matches!(thresholds(edges).search(), Search::Even(_));
+        let even: Vec<f64> = (0..100).map(|i| 0.1 * f64::from(i) - 3.0).collect();
+        let shifted = |by: f64| even.iter().map(|edge| edge + by).collect::<Vec<f64>>();
+        let mut bent = even.clone();
+        bent[50] += 1e-5;
+        assert!(is_even(even.clone()) && is_even(shifted(1e6)));
+        // So far from zero the edges themselves are rounded unevenly.
+        assert!(!is_even(bent) && !is_even(shifted(1e12)));
+    }
+
     #[test]
     fn cells_however_full_are_settled() {
         let mut fullest = Vec::new();
@@ -225,7 +372,7 @@ mod tests {
             let near = |i: usize| (0..crowd).map(move |k| i as f64 * 100.0 + f64::from(k) * 1e-3);
             let edges: Vec<f64> = (0..40).flat_map(near).collect();
             let thresholds = Thresholds::new(edges.clone()).unwrap();
-            let guide = thresholds.guide().unwrap();
+            let guide = &Guide::new(&edges);
             fullest.push(guide.most);
             let around = |edge: &f64| [edge.next_down(), *edge, edge.next_up(), edge + 50.0];
             let all: Vec<f64> = edges.iter().flat_map(around).chain([-1e9, 1e9]).collect();

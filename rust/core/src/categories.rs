@@ -68,6 +68,30 @@ impl<'a> StringChunk<'a> {
     }
 }
 
+impl StringChunk<'_> {
+    /// The string of a row as a number; `None` when it is long, or not simply there.
+    #[inline(always)]
+    fn short(&self, row: usize) -> Option<u128> {
+        let ends =
+            |from: i64, to: i64| Some((usize::try_from(from).ok()?, usize::try_from(to).ok()?));
+        let (data, (start, end)) = match &self.strings {
+            Strings::Views(views, _) => {
+                let view = u128::from_le_bytes(*views.get(row)?);
+                return (view as u32 <= SHORT as u32).then_some(view);
+            }
+            Strings::Small(offsets, data) => (
+                data,
+                ends((*offsets.get(row)?).into(), (*offsets.get(row + 1)?).into())?,
+            ),
+            Strings::Large(offsets, data) => {
+                (data, ends(*offsets.get(row)?, *offsets.get(row + 1)?)?)
+            }
+            Strings::Dictionary(..) | Strings::Bool(..) => return None,
+        };
+        short_key(data, start, end)
+    }
+}
+
 fn view<'a>(view: &'a [u8; 16], buffers: &[&'a [u8]]) -> Option<&'a [u8]> {
     let word = |at: usize| {
         u32::from_le_bytes([view[at], view[at + 1], view[at + 2], view[at + 3]]) as usize
@@ -219,17 +243,23 @@ fn count_rows<'a>(
     mut add: impl FnMut(Option<&'a [u8]>, u64),
 ) {
     let Strings::Dictionary(codes, dictionary) = &chunk.strings else {
-        for row in start..end {
-            add(chunk.get(row), 1);
-        }
-        return;
+        return count_short(chunk, start, end, add);
     };
     // Codes are counted first and looked up once each; one more place takes codes outside the dictionary.
     let mut counts = vec![0u64; dictionary.len() + 1];
-    for row in start..end {
-        let there = chunk.validity.is_none_or(|bits| bits.get(row));
-        let code = if there { code(*codes, row) } else { None };
-        counts[code.unwrap_or(usize::MAX).min(dictionary.len())] += 1;
+    let last = dictionary.len();
+    match chunk.validity.filter(|bits| !bits.all(start, end - start)) {
+        None => each_code(*codes, start, end, |code| counts[code.min(last)] += 1),
+        Some(bits) => {
+            for row in start..end {
+                let code = if bits.get(row) {
+                    code(*codes, row)
+                } else {
+                    None
+                };
+                counts[code.unwrap_or(usize::MAX).min(last)] += 1;
+            }
+        }
     }
     for (code, count) in counts
         .into_iter()
@@ -238,6 +268,129 @@ fn count_rows<'a>(
     {
         add(dictionary.get(code), count);
     }
+}
+
+/// Hand the codes of some rows to `work`; `usize::MAX` for those that are none.
+fn each_code(codes: Values<'_>, start: usize, end: usize, mut work: impl FnMut(usize)) {
+    macro_rules! each {
+        ($codes:expr) => {
+            for code in $codes.get(start..end).unwrap_or_default() {
+                work(usize::try_from(*code).unwrap_or(usize::MAX));
+            }
+        };
+    }
+    match codes {
+        Values::I8(codes) => each!(codes),
+        Values::I16(codes) => each!(codes),
+        Values::I32(codes) => each!(codes),
+        Values::I64(codes) => each!(codes),
+        Values::U8(codes) => each!(codes),
+        Values::U16(codes) => each!(codes),
+        Values::U32(codes) => each!(codes),
+        Values::U64(codes) => each!(codes),
+        _ => (start..end).for_each(|_| work(usize::MAX)),
+    }
+}
+
+/// Hand the strings of some rows to `add`, equal short ones together.
+fn count_short<'a>(
+    chunk: &StringChunk<'a>,
+    start: usize,
+    end: usize,
+    mut add: impl FnMut(Option<&'a [u8]>, u64),
+) {
+    let mut table = ShortTable::new(end - start);
+    let validity = chunk.validity.filter(|bits| !bits.all(start, end - start));
+    for row in start..end {
+        let short = match validity {
+            Some(bits) if !bits.get(row) => None,
+            _ => chunk.short(row),
+        };
+        if !short.is_some_and(|key| table.count(key, row)) {
+            add(chunk.get(row), 1);
+        }
+    }
+    for entry in table.entries.iter().filter(|entry| entry.count > 0) {
+        add(chunk.get(entry.row), entry.count);
+    }
+}
+
+/// Rows per short string, by the string itself as a number.
+///
+/// What is clever: up to twelve bytes and their number fit one integer of 128 bits, so a row is hashed and compared
+/// without a loop. The table takes no string when it is half full, nor after a few occupied places: such rows are counted the
+/// general way, whatever the strings. Bench: benches/drift/test_strings.py; tests: this module.
+struct ShortTable {
+    entries: Vec<ShortEntry>,
+    free: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct ShortEntry {
+    key: u128,
+    /// A row that holds the string.
+    row: usize,
+    /// 0 in a free place.
+    count: u64,
+}
+
+/// Places of a table of short strings, at most.
+const SHORT_PLACES: usize = 4_096;
+/// Places looked at for a string.
+const PROBES: usize = 8;
+/// Bytes of a string that count as short, as in Arrow's views.
+const SHORT: usize = 12;
+
+impl ShortTable {
+    fn new(rows: usize) -> Self {
+        let places = (2 * rows).next_power_of_two().clamp(64, SHORT_PLACES);
+        Self {
+            entries: vec![ShortEntry::default(); places],
+            free: places / 2,
+        }
+    }
+
+    /// Count a row; false if the table takes it not.
+    #[inline(always)]
+    fn count(&mut self, key: u128, row: usize) -> bool {
+        let mut hasher = FoldHasher::default();
+        hasher.write_u64(key as u64);
+        hasher.write_u64((key >> 64) as u64);
+        let (first, last) = (hasher.finish() as usize, self.entries.len() - 1);
+        for probe in 0..PROBES {
+            let Some(entry) = self.entries.get_mut(first.wrapping_add(probe) & last) else {
+                return false;
+            };
+            if entry.count > 0 && entry.key == key {
+                entry.count += 1;
+                return true;
+            }
+            if entry.count == 0 {
+                if self.free == 0 {
+                    return false;
+                }
+                self.free -= 1;
+                *entry = ShortEntry { key, row, count: 1 };
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// A short string and its length as one number: as a view has them in memory.
+#[inline(always)]
+fn short_key(data: &[u8], start: usize, end: usize) -> Option<u128> {
+    let len = end.checked_sub(start).filter(|len| *len <= SHORT)?;
+    let bytes = match data.get(start..start.checked_add(SHORT)?) {
+        Some(window) => window,
+        None => data.get(start..end)?,
+    };
+    let mut word = [0u8; 16];
+    word[4..4 + bytes.len()].copy_from_slice(bytes);
+    // What follows the string in the window is cut off; the four bytes below are still free.
+    let kept = u128::MAX >> (8 * (SHORT - len) as u32);
+    Some((u128::from_le_bytes(word) & kept) | len as u128)
 }
 
 /// Most frequent first; equal counts in the order of their bytes.
@@ -413,6 +566,41 @@ mod tests {
             }
             prop_assert_eq!(tally.counts.into_iter().collect::<BTreeMap<_, _>>(), expected);
         }
+    }
+
+    #[test]
+    fn more_strings_than_the_table_of_short_ones_takes() {
+        let words: Vec<String> = (0..30_000)
+            .map(|i| format!("{}", (i * i) % 9_973))
+            .collect();
+        let (offsets, data) = pack(&words);
+        let tally = count(&chunk(&offsets, &data), None);
+        let mut expected: BTreeMap<&[u8], u64> = BTreeMap::new();
+        words
+            .iter()
+            .for_each(|word| *expected.entry(word.as_bytes()).or_default() += 1);
+        assert_eq!(
+            tally.counts.into_iter().collect::<BTreeMap<_, _>>(),
+            expected
+        );
+    }
+
+    #[test]
+    fn views_with_anything_behind_their_strings_are_equal() {
+        let mut views = [[0u8; 16]; 3];
+        for (filler, view) in views.iter_mut().enumerate() {
+            view[0] = 2;
+            view[4..6].copy_from_slice(b"hi");
+            view[6..].fill(filler as u8);
+        }
+        let strings = Strings::Views(&views, Vec::new());
+        let column = StringColumn {
+            chunks: vec![StringChunk {
+                strings,
+                validity: None,
+            }],
+        };
+        assert_eq!(count(&column, None).counts.get(&b"hi"[..]), Some(&3));
     }
 
     #[test]

@@ -36,7 +36,10 @@ impl CellMap {
     /// Cell by linear map.
     #[inline(always)]
     pub fn linear(value: f64, low: f64, scale: f64, last: f64) -> u32 {
-        let cell = ((value - low) * scale).max(0.0).min(last);
+        let cell = (value - low) * scale;
+        // Written as choices, each of these is one instruction; `max` and `min` would look for NaN, which is not here.
+        let cell = if cell > 0.0 { cell } else { 0.0 };
+        let cell = if cell < last { cell } else { last };
         (cell + INTEGER_IN_LOW_BITS).to_bits() as u32
     }
 

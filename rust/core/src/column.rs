@@ -1,8 +1,9 @@
 //! Borrowed columns: chunks of values, each with an optional validity bitmap, read in blocks.
 //!
-//! A block is copied into a small buffer before anything looks at it. So every source type meets the kernels as one
-//! domain type, missing values and NaN are gone by then (and counted), and a column that another thread overwrites
-//! meanwhile can give a wrong count but never an index out of range.
+//! A block is copied into a small buffer before a kernel sees it, unless it holds the domain's own type and nothing but finite
+//! values. So every source type meets the kernels as one domain type, and missing values and NaN are gone by then (and
+//! counted). A column that another thread overwrites meanwhile can give a wrong count but nothing worse: what is found out
+//! about a value is never trusted as an index, every table is asked with a check.
 
 use crate::dispatch;
 use crate::domain::{Common, Domain};
@@ -33,6 +34,21 @@ impl<'a> Bits<'a> {
         self.bytes
             .get(at >> 3)
             .is_some_and(|byte| (byte >> (at & 7)) & 1 == 1)
+    }
+}
+
+impl Bits<'_> {
+    /// Say whether the bits `start..start + len` are all set.
+    pub fn all(&self, start: usize, len: usize) -> bool {
+        let (first, end) = (self.offset + start, self.offset + start + len);
+        let (head, tail) = (first.next_multiple_of(8).min(end), end / 8 * 8);
+        if tail <= head {
+            return (start..start + len).all(|index| self.get(index));
+        }
+        let ends = (first..head).chain(tail..end);
+        let whole = self.bytes.get(head / 8..tail / 8);
+        whole.is_some_and(|bytes| bytes.iter().fold(u8::MAX, |all, byte| all & byte) == u8::MAX)
+            && ends.into_iter().all(|at| self.get(at - self.offset))
     }
 }
 
@@ -78,6 +94,48 @@ impl Values<'_> {
     /// True without values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Convert the values from `start` on into `out`; say whether all are finite.
+    #[inline(always)]
+    pub(crate) fn load<K: Domain>(&self, start: usize, out: &mut [K]) -> bool {
+        match self {
+            Values::F64(v) => convert(v, start, out, K::from_f64),
+            Values::F32(v) => convert(v, start, out, |x| K::from_f64(f64::from(x))),
+            Values::F16(v) => convert(v, start, out, |x| K::from_f64(half_to_f64(x))),
+            Values::I64(v) => convert(v, start, out, K::from_i64),
+            Values::I32(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::I16(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::I8(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::U64(v) => convert(v, start, out, K::from_u64),
+            Values::U32(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::U16(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::U8(v) => convert(v, start, out, |x| K::from_i64(i64::from(x))),
+            Values::Bool(bits, _) => {
+                for (i, target) in out.iter_mut().enumerate() {
+                    *target = K::from_i64(i64::from(bits.get(start + i)));
+                }
+                true
+            }
+        }
+    }
+
+    /// No values of this type.
+    pub fn none(&self) -> Values<'static> {
+        match self {
+            Values::F64(_) => Values::F64(&[]),
+            Values::F32(_) => Values::F32(&[]),
+            Values::F16(_) => Values::F16(&[]),
+            Values::I64(_) => Values::I64(&[]),
+            Values::I32(_) => Values::I32(&[]),
+            Values::I16(_) => Values::I16(&[]),
+            Values::I8(_) => Values::I8(&[]),
+            Values::U64(_) => Values::U64(&[]),
+            Values::U32(_) => Values::U32(&[]),
+            Values::U16(_) => Values::U16(&[]),
+            Values::U8(_) => Values::U8(&[]),
+            Values::Bool(..) => Values::Bool(Bits::new(&[], 0), 0),
+        }
     }
 
     /// The domain that holds this type exactly.
@@ -188,6 +246,13 @@ impl<'a> Column<'a> {
         self.len() == 0
     }
 
+    /// No values of the type that the column holds.
+    pub fn kind(&self) -> Values<'static> {
+        self.chunks
+            .first()
+            .map_or(Values::F64(&[]), |chunk| chunk.values.none())
+    }
+
     /// Cut the column into tasks of at most [`TASK_ROWS`] rows.
     pub fn tasks(&self) -> Vec<Task> {
         let mut tasks = Vec::new();
@@ -225,14 +290,24 @@ impl<'a> Column<'a> {
         let end = (task.start + task.len).min(chunk.values.len());
         while start < end {
             let len = BLOCK.min(end - start);
-            load(chunk.values, start, &mut buffer[..len]);
             parts.rows += len as u64;
+            let missing = chunk.validity.filter(|bits| !bits.all(start, len));
+            let block = K::borrow(chunk.values).and_then(|own| own.get(start..start + len));
+            if let (Some(block), None) = (block, missing)
+                && dispatch::all_finite(block)
+            {
+                work(block);
+                start += len;
+                continue;
+            }
+            let buffer = &mut buffer[..len];
+            let all_finite = dispatch::load(chunk.values, start, buffer);
             let mut kept = len;
-            if let Some(validity) = chunk.validity {
-                kept = drop_missing(&mut buffer[..len], validity, start);
+            if let Some(validity) = missing {
+                kept = drop_missing(buffer, validity, start);
                 parts.missing += (len - kept) as u64;
             }
-            if !dispatch::all_finite(&buffer[..kept]) {
+            if !all_finite {
                 kept = drop_special(&mut buffer[..kept], infinities, parts);
             }
             work(&buffer[..kept]);
@@ -249,7 +324,7 @@ impl<'a> Column<'a> {
         let mut done = 0;
         while done < task.len {
             let len = BLOCK.min(task.len - done);
-            load(chunk.values, task.start + done, &mut buffer[..len]);
+            dispatch::load(chunk.values, task.start + done, &mut buffer[..len]);
             for (i, &value) in buffer[..len].iter().enumerate() {
                 let there = chunk
                     .validity
@@ -274,7 +349,7 @@ impl<'a> Column<'a> {
             while row < chunk_start + len {
                 let at = row - chunk_start;
                 let mut one = [K::default()];
-                load(chunk.values, at, &mut one);
+                chunk.values.load(at, &mut one);
                 let usable =
                     one[0].is_finite() || (infinities == Infinities::Keep && !one[0].is_nan());
                 if usable && chunk.validity.is_none_or(|bits| bits.get(at)) {
@@ -308,30 +383,21 @@ impl<'a> Column<'a> {
     }
 }
 
-fn load<K: Domain>(values: Values<'_>, start: usize, out: &mut [K]) {
-    fn copy<S: Copy, K>(source: &[S], start: usize, out: &mut [K], convert: impl Fn(S) -> K) {
-        for (target, &value) in out.iter_mut().zip(&source[start..]) {
-            *target = convert(value);
-        }
+#[inline(always)]
+fn convert<S: Copy, K: Domain>(
+    source: &[S],
+    start: usize,
+    out: &mut [K],
+    convert: impl Fn(S) -> K,
+) -> bool {
+    let mut special = 0;
+    for (target, &value) in out.iter_mut().zip(&source[start..]) {
+        let value = convert(value);
+        // Gathering bits instead of stopping early lets the loop use whole vectors.
+        special |= value.special();
+        *target = value;
     }
-    match values {
-        Values::F64(v) => copy(v, start, out, K::from_f64),
-        Values::F32(v) => copy(v, start, out, |x| K::from_f64(f64::from(x))),
-        Values::F16(v) => copy(v, start, out, |x| K::from_f64(half_to_f64(x))),
-        Values::I64(v) => copy(v, start, out, K::from_i64),
-        Values::I32(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::I16(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::I8(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::U64(v) => copy(v, start, out, K::from_u64),
-        Values::U32(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::U16(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::U8(v) => copy(v, start, out, |x| K::from_i64(i64::from(x))),
-        Values::Bool(bits, _) => {
-            for (i, target) in out.iter_mut().enumerate() {
-                *target = K::from_i64(i64::from(bits.get(start + i)));
-            }
-        }
-    }
+    special >> 63 == 0
 }
 
 /// The value of a half float given as bits (IEEE 754 binary16).

@@ -1,78 +1,101 @@
-//! The vector kernels, compiled twice: as the target allows, and for AVX2 where the processor has it.
+//! The vector kernels, compiled for each tier: as the target allows, for AVX2, and for AVX-512.
 //!
-//! One inlined body serves both, without fused multiply-add, so both give the same bits. `TIDEWHEEL_SIMD=portable`
-//! forces the portable tier, for tests. This is the crate's one module with `unsafe`.
+//! One inlined body serves all, without fused multiply-add, so all give the same bits; [`crate::tier`] says which is used. This
+//! is the crate's one module with `unsafe`.
 #![allow(unsafe_code)]
 
+use crate::bins::Even;
 use crate::cells::CellMap;
+use crate::column::Values;
 use crate::domain::Domain;
 use crate::offsets::Grid;
-use std::sync::OnceLock;
+use crate::tier::Tier;
 
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    static TIER: OnceLock<bool> = OnceLock::new();
-    *TIER.get_or_init(|| {
-        std::env::var_os("TIDEWHEEL_SIMD").is_none_or(|tier| tier != "portable")
-            && std::arch::is_x86_feature_detected!("avx2")
-    })
-}
-
-macro_rules! two_tiers {
-    ($(#[$doc:meta])* $name:ident, $wide:ident, $body:ident,
-     ($($arg:ident: $kind:ty),*) -> $out:ty) => {
+macro_rules! tiers {
+    ($(#[$doc:meta])* $name:ident, $avx2:ident, $avx512:ident, $body:ident, $instructions:literal,
+     <$($generic:ident: $bound:ident)?>($($arg:ident: $kind:ty),*) -> $out:ty) => {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2")]
-        fn $wide<K: Domain>($($arg: $kind),*) -> $out {
+        fn $avx2<$($generic: $bound)?>($($arg: $kind),*) -> $out {
+            $body($($arg),*)
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $instructions)]
+        fn $avx512<$($generic: $bound)?>($($arg: $kind),*) -> $out {
             $body($($arg),*)
         }
 
         $(#[$doc])*
-        pub fn $name<K: Domain>($($arg: $kind),*) -> $out {
-            #[cfg(target_arch = "x86_64")]
-            if has_avx2() {
-                // SAFETY: the function needs nothing but AVX2, which `has_avx2` has just found.
-                return unsafe { $wide($($arg),*) };
+        pub fn $name<$($generic: $bound)?>($($arg: $kind),*) -> $out {
+            match Tier::used() {
+                // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
+                #[cfg(target_arch = "x86_64")]
+                Tier::Avx512 => unsafe { $avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Tier::Avx2 => unsafe { $avx2($($arg),*) },
+                _ => $body($($arg),*),
             }
-            $body($($arg),*)
         }
     };
 }
 
-two_tiers!(
+tiers!(
+    /// Convert the values of a chunk from `start` on into `out`; say whether all are finite.
+    load, load_avx2, load_avx512, load_body, "avx512f,avx512bw,avx512dq,avx512vl",
+    <K: Domain>(values: Values<'_>, start: usize, out: &mut [K]) -> bool
+);
+tiers!(
     /// Say whether all values are finite.
-    all_finite, all_finite_avx2, all_finite_body, (block: &[K]) -> bool
+    all_finite, all_finite_avx2, all_finite_avx512, all_finite_body, "avx512f,avx512bw,avx512dq,avx512vl", <K: Domain>(block: &[K]) -> bool
 );
-two_tiers!(
+tiers!(
     /// Add to `counts[i]` the number of values at or above `thresholds[i]`.
-    count_reached, count_reached_avx2, count_reached_body, (block: &[K], thresholds: &[K], counts: &mut [u64]) -> ()
+    ///
+    /// With AVX-512 this would be slower: its comparisons give masks, which must become numbers again to be summed.
+    count_reached, count_reached_avx2, count_reached_avx512, count_reached_body, "avx2",
+    <K: Domain>(block: &[K], thresholds: &[K], counts: &mut [u64]) -> ()
 );
-two_tiers!(
+tiers!(
     /// Write the cell of each value into `cells`.
-    map_cells, map_cells_avx2, map_cells_body, (map: &CellMap, block: &[K], cells: &mut [u32]) -> ()
+    map_cells, map_cells_avx2, map_cells_avx512, map_cells_body, "avx512f,avx512bw,avx512dq,avx512vl",
+    <K: Domain>(map: &CellMap, block: &[K], cells: &mut [u32]) -> ()
+);
+tiers!(
+    /// Write the slot of each value into `slots`; see [`Even`].
+    find_slots, find_slots_avx2, find_slots_avx512, find_slots_body, "avx512f,avx512bw,avx512dq,avx512vl",
+    <K: Domain>(even: &Even, thresholds: &[K], block: &[K], slots: &mut [u32]) -> ()
+);
+tiers!(
+    /// Write cell and offset of each value; see [`Grid::locate`].
+    locate, locate_avx2, locate_avx512, locate_body, "avx512f,avx512bw,avx512dq,avx512vl",
+    <>(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) -> ()
 );
 
-/// Write cell and offset of each value; see [`Grid::locate`].
-pub fn locate(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) {
-    #[cfg(target_arch = "x86_64")]
-    if has_avx2() {
-        // SAFETY: the function needs nothing but AVX2, which `has_avx2` has just found.
-        return unsafe { locate_avx2(grid, block, cells, offsets) };
-    }
-    grid.locate(block, cells, offsets);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn locate_avx2(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) {
-    grid.locate(block, cells, offsets);
+#[inline(always)]
+fn load_body<K: Domain>(values: Values<'_>, start: usize, out: &mut [K]) -> bool {
+    values.load(start, out)
 }
 
 #[inline(always)]
 fn all_finite_body<K: Domain>(block: &[K]) -> bool {
-    // Counting instead of stopping early lets the loop use whole vectors.
-    let finite: u64 = block.iter().map(|value| u64::from(value.is_finite())).sum();
-    finite == block.len() as u64
+    // Gathering bits instead of stopping early lets the loop use whole vectors.
+    block
+        .iter()
+        .fold(0, |special, value| special | value.special())
+        >> 63
+        == 0
+}
+
+#[inline(always)]
+fn find_slots_body<K: Domain>(even: &Even, thresholds: &[K], block: &[K], slots: &mut [u32]) {
+    even.find(thresholds, block, slots);
+}
+
+#[inline(always)]
+fn locate_body(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) {
+    grid.locate(block, cells, offsets);
 }
 
 #[inline(always)]

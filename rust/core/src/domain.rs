@@ -3,10 +3,13 @@
 //! Every numeric source type fits one of them exactly: floats, booleans and integers of up to 32 bits are computed as
 //! `f64`, 64-bit integers as `i64` or `u64`, so integers beyond 2^53 keep their order.
 
+use crate::column::Values;
 use std::fmt::Debug;
 
 /// A number type in which values are ordered, binned and compared.
 pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default + 'static {
+    /// The values themselves, if they are stored in this type.
+    fn borrow(values: Values<'_>) -> Option<&[Self]>;
     /// Convert a float; integer domains truncate and saturate.
     fn from_f64(value: f64) -> Self;
     /// Convert a signed integer.
@@ -23,11 +26,22 @@ pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default 
     fn gap(self, above: Self) -> f64;
     /// False for NaN and the infinities.
     fn is_finite(self) -> bool;
+    /// A number whose top bit is set for NaN and the infinities alone: such numbers can be joined by `|`.
+    fn special(self) -> u64;
     /// True for NaN.
     fn is_nan(self) -> bool;
 }
 
+/// The bits of a float's exponent.
+const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
+
 impl Domain for f64 {
+    fn borrow(values: Values<'_>) -> Option<&[Self]> {
+        match values {
+            Values::F64(values) => Some(values),
+            _ => None,
+        }
+    }
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
@@ -65,14 +79,25 @@ impl Domain for f64 {
         self.abs() < f64::INFINITY
     }
     #[inline(always)]
+    fn special(self) -> u64 {
+        // An exponent of ones carries into the sign's place.
+        (self.to_bits() & EXPONENT) + (1 << EXPONENT.trailing_zeros())
+    }
+    #[inline(always)]
     fn is_nan(self) -> bool {
         f64::is_nan(self)
     }
 }
 
 macro_rules! integer_domain {
-    ($kind:ty, $offset:expr) => {
+    ($kind:ty, $variant:ident, $offset:expr) => {
         impl Domain for $kind {
+            fn borrow(values: Values<'_>) -> Option<&[Self]> {
+                match values {
+                    Values::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
                 value as $kind
@@ -106,6 +131,10 @@ macro_rules! integer_domain {
                 true
             }
             #[inline(always)]
+            fn special(self) -> u64 {
+                0
+            }
+            #[inline(always)]
             fn is_nan(self) -> bool {
                 false
             }
@@ -113,8 +142,8 @@ macro_rules! integer_domain {
     };
 }
 
-integer_domain!(i64, 1 << 63);
-integer_domain!(u64, 0);
+integer_domain!(i64, I64, 1 << 63);
+integer_domain!(u64, U64, 0);
 
 /// Which domain two columns share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

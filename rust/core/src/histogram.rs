@@ -4,7 +4,7 @@
 //! are counted into four tables in turn, so that a run of equal indices does not wait for its own last store. Tables hold
 //! `u32` and are flushed into `u64` after each task, long before they can overflow.
 
-use crate::bins::Thresholds;
+use crate::bins::{Search, Thresholds};
 use crate::cells::CellMap;
 use crate::column::{BLOCK, Column, Infinities, Parts};
 use crate::dispatch;
@@ -47,7 +47,6 @@ impl Counted {
 }
 
 struct Tally {
-    lanes: usize,
     len: usize,
     table: Vec<u32>,
 }
@@ -56,28 +55,28 @@ impl Tally {
     fn new(len: usize) -> Self {
         let lanes = if len <= LANES_UP_TO { LANES } else { 1 };
         Self {
-            lanes,
             len,
             table: vec![0; lanes * len],
         }
     }
 
     fn count(&mut self, indices: &[u32]) {
-        if self.lanes == 1 {
-            for &index in indices {
-                add_one(&mut self.table, index as usize);
-            }
+        let mut lanes = self.table.chunks_mut(self.len.max(1));
+        let (Some(a), b, c, d) = (lanes.next(), lanes.next(), lanes.next(), lanes.next()) else {
             return;
-        }
-        let len = self.len;
+        };
+        let (Some(b), Some(c), Some(d)) = (b, c, d) else {
+            return indices.iter().for_each(|&index| add_one(a, index));
+        };
         let (fours, rest) = indices.as_chunks::<LANES>();
         for four in fours {
-            for (lane, &index) in four.iter().enumerate() {
-                add_one(&mut self.table, lane * len + index as usize);
-            }
+            add_one(a, four[0]);
+            add_one(b, four[1]);
+            add_one(c, four[2]);
+            add_one(d, four[3]);
         }
         for &index in rest {
-            add_one(&mut self.table, index as usize);
+            add_one(a, index);
         }
     }
 
@@ -92,8 +91,8 @@ impl Tally {
 }
 
 #[inline(always)]
-fn add_one(table: &mut [u32], at: usize) {
-    if let Some(count) = table.get_mut(at) {
+fn add_one(table: &mut [u32], at: u32) {
+    if let Some(count) = table.get_mut(at as usize) {
         *count += 1;
     }
 }
@@ -104,19 +103,17 @@ pub fn count_slots<K: Domain>(
     thresholds: &Thresholds<K>,
     threads: Option<usize>,
 ) -> Counted {
-    match thresholds.guide() {
-        None => count_few(column, thresholds, threads),
-        Some(guide) => {
-            let settle = |cells: &mut [u32], block: &[K]| thresholds.settle(guide, block, cells);
-            count_mapped(
-                column,
-                &guide.map,
-                thresholds.slots(),
-                Infinities::Leave,
-                threads,
-                settle,
-            )
-        }
+    let len = thresholds.slots();
+    let leave = Infinities::Leave;
+    match thresholds.search() {
+        Search::Few => count_few(column, thresholds, threads),
+        Search::Even(even) => count_indices(column, len, leave, threads, |block: &[K], slots| {
+            dispatch::find_slots(even, thresholds.values(), block, slots);
+        }),
+        Search::Guide(guide) => count_indices(column, len, leave, threads, |block, cells| {
+            dispatch::map_cells(&guide.map, block, cells);
+            thresholds.settle(guide, block, cells);
+        }),
     }
 }
 
@@ -127,27 +124,34 @@ pub fn count_cells<K: Domain>(
     infinities: Infinities,
     threads: Option<usize>,
 ) -> Counted {
-    count_mapped::<K>(column, map, map.len(), infinities, threads, |_, _| ())
+    count_indices(
+        column,
+        map.len(),
+        infinities,
+        threads,
+        |block: &[K], cells| {
+            dispatch::map_cells(map, block, cells);
+        },
+    )
 }
 
-fn count_mapped<K: Domain>(
+/// Counts the small numbers below `len` that `find` writes for the values of a block.
+fn count_indices<K: Domain>(
     column: &Column<'_>,
-    map: &CellMap,
     len: usize,
     infinities: Infinities,
     threads: Option<usize>,
-    settle: impl Fn(&mut [u32], &[K]) + Sync,
+    find: impl Fn(&[K], &mut [u32]) + Sync,
 ) -> Counted {
     let tasks = column.tasks();
     let threads = parallel::threads_for(threads, column.len());
     let start = || (Counted::new(len), Tally::new(len));
     let states = parallel::fold(tasks.len(), threads, start, |(counted, tally), task| {
-        let mut cells = [0u32; BLOCK];
+        let mut indices = [0u32; BLOCK];
         column.blocks::<K>(tasks[task], infinities, &mut counted.parts, |block| {
-            let cells = &mut cells[..block.len()];
-            dispatch::map_cells(map, block, cells);
-            settle(cells, block);
-            tally.count(cells);
+            let indices = &mut indices[..block.len()];
+            find(block, indices);
+            tally.count(indices);
         });
         tally.flush(&mut counted.counts);
     });

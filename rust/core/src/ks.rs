@@ -12,12 +12,12 @@ use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
 use crate::merge;
-use crate::select;
+use crate::select::{self, Gathered};
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
 /// Rows of each sample looked at to choose the cells.
-const SAMPLE: usize = 1 << 12;
+pub(crate) const SAMPLE: usize = 1 << 12;
 /// Cells of the first pass: the more rows, the more cells, up to what the second-level cache holds.
 const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 /// Rows per cell aimed at.
@@ -95,11 +95,8 @@ pub fn distance_and_cells<K: Domain>(
         search.sort_and_merge(&mut r, &mut c, 0);
         return search.finish(reference_parts, current_parts);
     }
-    let cells = ((reference.len() + current.len()) / ROWS_PER_CELL).next_power_of_two();
-    let map = CellMap::choose(
-        &sample_both::<K>(reference, current),
-        cells.clamp(*CELLS.start(), *CELLS.end()),
-    );
+    let cells = cells_for(reference.len() + current.len());
+    let map = CellMap::choose(&sample_both::<K>(reference, current), cells);
     let r = histogram::count_cells::<K>(reference, &map, Infinities::Keep, threads);
     let c = histogram::count_cells::<K>(current, &map, Infinities::Keep, threads);
     watch(&map, &r, &c);
@@ -109,30 +106,40 @@ pub fn distance_and_cells<K: Domain>(
         alternative,
     )?;
     let candidates = search.bound(&r.counts, &c.counts, 0);
+    let rs = gather::<K>(reference, &map, &candidates, threads);
+    let cs = gather::<K>(current, &map, &candidates, threads);
+    for (candidate, (r, c)) in candidates.iter().zip(rs.into_iter().zip(cs)) {
+        search.refine_gathered(candidate, r, c);
+    }
+    search.finish(r.parts, c.parts)
+}
+
+/// Gather the rows of the candidates' cells, in the order of the candidates.
+pub(crate) fn gather<K: Domain>(
+    column: &Column<'_>,
+    map: &CellMap,
+    candidates: &[Candidate],
+    threads: Option<usize>,
+) -> Vec<Gathered<K>> {
     let mut slots = vec![u32::MAX; map.len()];
     for (slot, candidate) in candidates.iter().enumerate() {
         slots[candidate.cell] = slot as u32;
     }
-    let rs = select::gather::<K>(
-        reference,
-        &map,
+    select::gather::<K>(
+        column,
+        map,
         &slots,
         candidates.len(),
         Infinities::Keep,
         threads,
-    );
-    let cs = select::gather::<K>(
-        current,
-        &map,
-        &slots,
-        candidates.len(),
-        Infinities::Keep,
-        threads,
-    );
-    for (candidate, (r, c)) in candidates.iter().zip(rs.into_iter().zip(cs)) {
-        search.refine(candidate, &mut r.into_values(), &mut c.into_values(), 0);
-    }
-    search.finish(r.parts, c.parts)
+    )
+}
+
+/// Cells to lay for so many rows of both samples.
+pub(crate) fn cells_for(rows: usize) -> usize {
+    (rows / ROWS_PER_CELL)
+        .next_power_of_two()
+        .clamp(*CELLS.start(), *CELLS.end())
 }
 
 /// Between what the two-sided distance of two samples lies when only their counts per block are known.
@@ -205,25 +212,25 @@ pub(crate) fn sample_both<K: Domain>(reference: &Column<'_>, current: &Column<'_
 }
 
 /// A cell in which the distance may be attained: its bound, and `d` before its first row.
-struct Candidate {
-    bound: i128,
-    cell: usize,
+pub(crate) struct Candidate {
+    pub bound: i128,
+    pub cell: usize,
     start: i128,
 }
 
 /// The running search; `d = m i - n j` after `i` reference and `j` current rows.
-struct Search<K> {
+pub(crate) struct Search<K> {
     n: i128,
     m: i128,
     /// Which sides count: `d` itself, and `-d`.
     wanted: [bool; 2],
     best: [Option<(i128, K)>; 2],
     /// What the distance is known to reach.
-    lower: i128,
+    pub lower: i128,
 }
 
 impl<K: Domain> Search<K> {
-    fn new(n: usize, m: usize, alternative: Alternative) -> Result<Self, Error> {
+    pub(crate) fn new(n: usize, m: usize, alternative: Alternative) -> Result<Self, Error> {
         if n == 0 || m == 0 {
             return Err(Error::no_numbers(n as u64, m as u64));
         }
@@ -241,7 +248,7 @@ impl<K: Domain> Search<K> {
         })
     }
 
-    fn offer(&mut self, d: i128, at: K) {
+    pub(crate) fn offer(&mut self, d: i128, at: K) {
         for (side, value) in [d, -d].into_iter().enumerate() {
             let better = self.best[side]
                 .is_none_or(|(best, place)| value > best || (value == best && at < place));
@@ -253,7 +260,7 @@ impl<K: Domain> Search<K> {
     }
 
     /// Raise `lower` by the values at the cell borders; return the cells worth a look, largest bound first.
-    fn bound(&mut self, r: &[u64], c: &[u64], start: i128) -> Vec<Candidate> {
+    pub(crate) fn bound(&mut self, r: &[u64], c: &[u64], start: i128) -> Vec<Candidate> {
         let mut d = start;
         let mut candidates = Vec::new();
         for (cell, (&r, &c)) in r.iter().zip(c).enumerate() {
@@ -284,6 +291,28 @@ impl<K: Domain> Search<K> {
         candidates.retain(|candidate| candidate.bound >= self.lower);
         candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.bound), candidate.cell));
         candidates
+    }
+
+    /// Refine a cell; one that holds a single value needs nothing but its counts.
+    pub(crate) fn refine_gathered(
+        &mut self,
+        candidate: &Candidate,
+        r: Gathered<K>,
+        c: Gathered<K>,
+    ) {
+        let value = match (r.single(), c.single()) {
+            (Some((r, _)), Some((c, _))) if r == c => Some(r),
+            (Some((r, _)), None) if c.is_empty() => Some(r),
+            (None, Some((c, _))) if r.is_empty() => Some(c),
+            _ => None,
+        };
+        match value {
+            Some(value) => {
+                let (i, j) = (r.len() as i128, c.len() as i128);
+                self.offer(candidate.start + self.m * i - self.n * j, value);
+            }
+            None => self.refine(candidate, &mut r.into_values(), &mut c.into_values(), 0),
+        }
     }
 
     fn refine(&mut self, candidate: &Candidate, r: &mut [K], c: &mut [K], depth: usize) {
@@ -338,7 +367,7 @@ impl<K: Domain> Search<K> {
         });
     }
 
-    fn finish(self, reference: Parts, current: Parts) -> Result<Distance<K>, Error> {
+    pub(crate) fn finish(self, reference: Parts, current: Parts) -> Result<Distance<K>, Error> {
         let [above, below] = self.best;
         let is_below = match (above, below) {
             (Some((a, _)), Some((b, _))) => b > a,

@@ -5,10 +5,10 @@
 //!
 //! Where to look: [`cells`] maps values to small indices without branching, [`bins`] turns that into exact bins,
 //! [`histogram`] counts, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
-//! branch and bound over cells, [`wasserstein`] that distance by sums over the cells of [`offsets`], [`ranks`] what
+//! branch and bound over cells, [`reference`] the same against a reference sorted once, [`wasserstein`] that distance by sums over the cells of [`offsets`], [`ranks`] what
 //! needs both samples sorted ([`merge`]), [`blocks`] are the mergeable state of a stream, [`categories`] counts strings,
 //! [`units`] counts per cluster, [`psi`] and [`kolmogorov`] hold the formulas, [`special`] the functions under them,
-//! [`shape`] counts for the eye, [`compare`] runs whole columns.
+//! [`shape`] counts for the eye, [`tier`] names the vector instructions in use, [`compare`] runs whole columns.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -30,9 +30,11 @@ pub mod offsets;
 pub mod parallel;
 pub mod psi;
 pub mod ranks;
+pub mod reference;
 pub mod select;
 pub mod shape;
 pub mod special;
+pub mod tier;
 pub mod units;
 pub mod wasserstein;
 

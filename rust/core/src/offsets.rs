@@ -79,7 +79,9 @@ impl Grid {
         match (self.map, self.measure) {
             (CellMap::Linear { low, scale, last }, Measure::Linear { width, per_unit }) => {
                 for ((cell, offset), value) in places {
-                    let rounded = ((value - low) * scale).max(0.0).min(last) + ROUND;
+                    let place = (value - low) * scale;
+                    let place = if place > 0.0 { place } else { 0.0 };
+                    let rounded = if place < last { place } else { last } + ROUND;
                     *cell = rounded.to_bits() as u32;
                     let inside = value - (low + (rounded - ROUND) * width);
                     let bits = (inside * per_unit + INTEGER_IN_LOW_BITS).to_bits();

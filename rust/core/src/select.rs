@@ -3,7 +3,8 @@
 use crate::bins::Thresholds;
 use crate::categories::FoldMap;
 use crate::cells::CellMap;
-use crate::column::{Column, Infinities, Parts};
+use crate::column::{BLOCK, Column, Infinities, Parts};
+use crate::dispatch;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
@@ -121,6 +122,15 @@ impl<K: Domain> Gathered<K> {
         }
     }
 
+    /// Add a value that was not met before, so many times.
+    pub(crate) fn push_many(&mut self, value: K, times: usize) {
+        if self.repeats == 0 {
+            (self.first, self.repeats) = (value, times);
+        } else {
+            self.others.resize(self.others.len() + times, value);
+        }
+    }
+
     fn add(&mut self, more: Self) {
         if self.repeats == 0 {
             self.first = more.first;
@@ -143,6 +153,11 @@ impl<K: Domain> Gathered<K> {
         self.len() == 0
     }
 
+    /// The value that all rows hold and their number; `None` when they differ or there are none.
+    pub fn single(&self) -> Option<(K, usize)> {
+        (self.repeats > 0 && self.others.is_empty()).then_some((self.first, self.repeats))
+    }
+
     /// Put all values, in no order, into a vector, in place of what it holds.
     pub fn copy_into(&self, values: &mut Vec<K>) {
         values.clear();
@@ -158,6 +173,34 @@ impl<K: Domain> Gathered<K> {
     }
 }
 
+/// A bit for each cell: is it chosen? So few bits stay in the first-level cache where their slots would not.
+struct Chosen(Vec<u64>);
+
+impl Chosen {
+    fn new(slots: &[u32]) -> Self {
+        let bits = |slots: &[u32]| {
+            let set = slots
+                .iter()
+                .enumerate()
+                .filter(|(_, slot)| **slot != u32::MAX);
+            set.fold(0, |bits, (place, _)| bits | (1u64 << place))
+        };
+        Self(slots.chunks(64).map(bits).collect())
+    }
+
+    /// List the rows whose cells are chosen. Without a branch: which rows they are cannot be foretold.
+    #[inline(always)]
+    fn pick<'a>(&self, cells: &[u32], met: &'a mut [u32; BLOCK]) -> &'a [u32] {
+        let mut count = 0;
+        for (row, &cell) in cells.iter().enumerate() {
+            met[count % BLOCK] = row as u32;
+            let bits = self.0.get(cell as usize / 64).copied().unwrap_or(0);
+            count += (bits >> (cell % 64)) as usize & 1;
+        }
+        &met[..count]
+    }
+}
+
 /// Gather the values of chosen cells: those of a cell with `slots[cell] = s` go to place `s`; `u32::MAX` means none.
 pub fn gather<K: Domain>(
     column: &Column<'_>,
@@ -169,19 +212,22 @@ pub fn gather<K: Domain>(
 ) -> Vec<Gathered<K>> {
     let tasks = column.tasks();
     let threads = parallel::threads_for(threads, column.len());
+    let chosen = Chosen::new(slots);
     let states = parallel::fold(
         tasks.len(),
         threads,
         || vec![Gathered::default(); places],
         |found: &mut Vec<Gathered<K>>, task| {
-            let mut cells = [0u32; crate::column::BLOCK];
+            let mut cells = [0u32; BLOCK];
+            let mut met = [0u32; BLOCK];
             column.blocks::<K>(tasks[task], infinities, &mut Parts::default(), |block| {
                 let cells = &mut cells[..block.len()];
-                crate::dispatch::map_cells(map, block, cells);
-                for (cell, value) in cells.iter().zip(block) {
-                    let slot = slots.get(*cell as usize).copied().unwrap_or(u32::MAX);
+                dispatch::map_cells(map, block, cells);
+                for &row in chosen.pick(cells, &mut met) {
+                    let (cell, value) = (cells[row as usize], block[row as usize]);
+                    let slot = slots.get(cell as usize).copied().unwrap_or(u32::MAX);
                     if let Some(place) = found.get_mut(slot as usize) {
-                        place.push(*value);
+                        place.push(value);
                     }
                 }
             });
