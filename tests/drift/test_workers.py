@@ -44,4 +44,5 @@ def test_the_variable_for_threads_goes_before():
 
 def test_others_use_one_thread_per_core():
     # The driver of Spark has variables of Spark too.
-    assert threads_seen(SPARK_HOME="/opt/spark", PYSPARK_PYTHON="python3") == min(CORES, 12)
+    seen = threads_seen(SPARK_HOME="/opt/spark", PYSPARK_PYTHON="python3")
+    assert seen == 1 if CORES == 1 else 1 < seen <= CORES
