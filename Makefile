@@ -45,6 +45,7 @@ lint: setup
 	$(BIN)/python -m mypy.stubtest tidewheel._native
 	$(BIN)/python -m pytest -q tests/test_layers.py
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 bench: setup
@@ -77,6 +78,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 clean:
 	rm -rf $(VENV) target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

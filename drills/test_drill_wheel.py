@@ -78,19 +78,26 @@ def test_one_small_wheel_for_all_pythons(wheel):
 
 
 def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
     folder = ROOT / "python"
     kept = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".pyc", ".so"}]
     assert {str(path.relative_to(folder)) for path in kept} <= set(names)
-    needed = ("drift/page.html", "report/templates/year.html.j2", "examples/flights/tidewheel.toml", "py.typed", "_native.pyi")
-    assert {f"tidewheel/{name}" for name in (*needed, "_native.abi3.so")} <= set(names)
+    needed = (
+        "drift/page.html",
+        "report/templates/year.html.j2",
+        "examples/flights/tidewheel.toml",
+        "py.typed",
+    )
+    assert {f"tidewheel/{name}" for name in (*needed, "_native.pyi", "_native.abi3.so")} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"tidewheel"}
     assert [name for name in names if name.endswith((".rs", ".pyc")) or "test_" in name] == []
 
 
 def test_the_source_distribution_holds_no_tests(source):
-    names = tarfile.open(source).getnames()
+    with tarfile.open(source) as archive:
+        names = archive.getnames()
     assert any(name.endswith("/Cargo.lock") for name in names)
     assert [name for name in names if "/tests/" in name or "/benches/" in name or name.endswith(".so")] == []
 

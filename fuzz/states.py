@@ -14,12 +14,27 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["tidewheel"]):
-    from tidewheel.drift import Profile, Window, states
+    from tidewheel.drift import Profile, Window
     from tidewheel.errors import InputError, IntegrityError
 
 HEADER_BYTES, DIGEST_BYTES = 22, 32
 #: Numbers at which a length, a count or a width may go wrong.
-NUMBERS = [0, 1, 2, 4, 8, 9, 255, 1 << 31, (1 << 46) - 1, 1 << 46, (1 << 46) + 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+NUMBERS = [
+    0,
+    1,
+    2,
+    4,
+    8,
+    9,
+    255,
+    1 << 31,
+    (1 << 46) - 1,
+    1 << 46,
+    (1 << 46) + 1,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+]
 
 TABLE = {
     "x": [0.5, 1.0, 1.0, 2.5, float("nan"), float("inf"), -1.0, None],

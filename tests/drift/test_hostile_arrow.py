@@ -48,8 +48,12 @@ class Hostile:
     """One struct of ours, as an object with the array half of the Arrow interface; it owns all that it points to."""
 
     def __init__(self, form=b"g", buffers=(), length=2, children=(), words=None, **lies):
-        self.buffers = [None if data is None else ctypes.create_string_buffer(data, len(data)) for data in buffers]
-        at = (c_void_p * len(buffers))(*(None if one is None else ctypes.addressof(one) for one in self.buffers))
+        self.buffers = [
+            None if data is None else ctypes.create_string_buffer(data, len(data)) for data in buffers
+        ]
+        at = (c_void_p * len(buffers))(
+            *(None if one is None else ctypes.addressof(one) for one in self.buffers)
+        )
         self.children, self.words = list(children), words
         self.schema = Schema(
             form, b"x", None, 0, len(self.children), pointers(Schema, [one.schema for one in self.children]),
@@ -120,7 +124,7 @@ REFUSED = {
     ),
     "codes that are no integers": (
         Hostile(b"g", [None, bytes(16)], words=doubles()),
-        "must have integers as codes; got the format \"g\"",
+        'must have integers as codes; got the format "g"',
     ),
     "table with a shorter column": (
         table(doubles(1)),
@@ -196,7 +200,9 @@ def offsets(*ends):
 POINTING_OUTSIDE = {
     "offsets beyond the end": Hostile(b"u", [None, offsets(0, 2**31 - 1, 1), b"a"]),
     "offsets below the start": Hostile(b"u", [None, offsets(-5, 0, 1), b"a"]),
-    "codes beyond the words": Hostile(b"c", [None, b"\x7f\x00"], words=Hostile(b"u", [None, offsets(0, 1), b"a"], 1)),
+    "codes beyond the words": Hostile(
+        b"c", [None, b"\x7f\x00"], words=Hostile(b"u", [None, offsets(0, 1), b"a"], 1)
+    ),
     "codes below 0": Hostile(b"c", [None, b"\xff\x00"], words=Hostile(b"u", [None, offsets(0, 1), b"a"], 1)),
     "views of a buffer that is not there": Hostile(
         b"vu", [None, b"\x20" + bytes(7) + b"\x09" + bytes(7) + b"\x01\0\0\0a" + bytes(11), bytes(0)]

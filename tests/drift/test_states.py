@@ -153,7 +153,9 @@ def test_refusals(data, error, text):
 def test_every_other_version_is_named(kind, version):
     # Also where the body is one that this version could not read.
     data = DATA[kind][:12] + struct.pack("<H", version) + DATA[kind][14:-33]
-    with pytest.raises(InputError, match=f"the {kind} must have format version 1; got {version}: make it again"):
+    with pytest.raises(
+        InputError, match=f"the {kind} must have format version 1; got {version}: make it again"
+    ):
         READ[kind](data + hashlib.sha256(data).digest())
 
 

@@ -1,4 +1,4 @@
-"""Inside a worker of Ray or Spark a call uses one thread, unless told otherwise. Real Ray: tests/serving/test_drift_in_ray.py."""
+"""Inside a worker of Ray or Spark a call uses one thread, unless told otherwise (real Ray: tests/serving)."""
 
 import os
 import subprocess

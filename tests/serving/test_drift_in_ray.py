@@ -29,8 +29,9 @@ def measure(reference, current):
 
 @pytest.fixture
 def ray(control):
-    import busy_threads  # found by the path above
     import ray
+
+    import busy_threads  # found by the path above
 
     # Workers cannot import what lies in the folder of the tests: it travels as code.
     modules = [busy_threads, sys.modules[__name__]]
