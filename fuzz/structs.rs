@@ -5,16 +5,51 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 
 /// The fuzzer's bytes, taken from the front; zeros once they are used up.
-pub struct Dice<'a>(&'a [u8]);
+///
+/// The first two say which kinds of lies may be told, so that an input can tell one alone and get far with it.
+pub struct Dice<'a> {
+    bytes: &'a [u8],
+    lies: u16,
+}
+
+/// A kind of lie, by its bit.
+#[derive(Clone, Copy)]
+enum Lie {
+    ShortChild,
+    NoDictionary,
+    Spoilt,
+    NoText,
+    Length,
+    NoBuffers,
+    NoBuffer,
+    Offsets,
+    Views,
+    Lengths,
+    Count,
+    NoChildren,
+    Numbers,
+    Stream,
+    Format,
+    Links,
+}
 
 impl<'a> Dice<'a> {
     pub fn new(data: &'a [u8]) -> Self {
-        Self(data)
+        let mut dice = Self {
+            bytes: data,
+            lies: 0,
+        };
+        dice.lies = u16::from_le_bytes([dice.byte(), dice.byte()]);
+        dice
+    }
+
+    fn lie(&mut self, kind: Lie, most: usize) -> bool {
+        self.lies >> kind as u32 & 1 == 1 && self.one_in(most)
     }
 
     fn byte(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
+        let (first, rest) = self.bytes.split_first().unwrap_or((&0, &[]));
+        self.bytes = rest;
         *first
     }
 
@@ -29,7 +64,7 @@ impl<'a> Dice<'a> {
     /// Bytes as given, with now and then a number at which something may overflow.
     fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes: Vec<u8> = (0..len).map(|_| self.byte()).collect();
-        if self.one_in(8) && len >= 8 {
+        if len >= 8 && self.lie(Lie::Numbers, 4) {
             let at = self.below(len / 8) * 8;
             bytes[at..at + 8].copy_from_slice(&self.number().to_le_bytes());
         }
@@ -82,7 +117,11 @@ impl Plan {
         let mut plan = Self::plain(dice);
         // Chains of one, of two, and of very many.
         let links = if dice.one_in(3) {
-            [1, 1, 1, 2, 200][dice.below(5)]
+            if dice.lie(Lie::Links, 2) {
+                [2, 200][dice.below(2)]
+            } else {
+                1
+            }
         } else {
             0
         };
@@ -95,7 +134,7 @@ impl Plan {
     }
 
     fn plain(dice: &mut Dice<'_>) -> Self {
-        let format = if dice.one_in(32) {
+        let format = if dice.lie(Lie::Format, 4) {
             let raw: Vec<u8> = dice
                 .bytes(4)
                 .into_iter()
@@ -134,12 +173,12 @@ impl Plan {
         });
         spoil(&mut holder.children, dice, |schema| schema.release = None);
         let mut schema = ArrowSchema::empty();
-        schema.format = if dice.one_in(64) {
+        schema.format = if dice.lie(Lie::NoText, 8) {
             ptr::null()
         } else {
             holder.format.as_ptr()
         };
-        schema.name = if dice.one_in(64) {
+        schema.name = if dice.lie(Lie::NoText, 8) {
             ptr::null()
         } else {
             holder.name.as_ptr()
@@ -171,7 +210,7 @@ impl Plan {
                 .children
                 .iter()
                 .map(|child| {
-                    let len = if dice.one_in(8) {
+                    let len = if dice.lie(Lie::ShortChild, 2) {
                         dice.below(len + 1)
                     } else {
                         offset + len
@@ -180,7 +219,7 @@ impl Plan {
                 })
                 .collect(),
             dictionary: match &self.dictionary {
-                Some(words) if !dice.one_in(16) => {
+                Some(words) if !dice.lie(Lie::NoDictionary, 4) => {
                     let len = dice.below(8);
                     Some(boxed(words.array_of(len, dice)))
                 }
@@ -196,7 +235,7 @@ impl Plan {
             .all(|buffer| buffer.pointer().is_null());
         // Without buffers nothing is promised of the length.
         let lie = |true_one: usize, dice: &mut Dice<'_>| {
-            if is_bare && dice.one_in(8) {
+            if is_bare && dice.lie(Lie::Length, 2) {
                 dice.number()
             } else {
                 true_one as i64
@@ -206,7 +245,7 @@ impl Plan {
         array.offset = lie(offset, dice);
         array.null_count = if dice.one_in(2) { -1 } else { dice.number() };
         array.n_buffers = count(holder.pointers.len(), dice);
-        array.buffers = if dice.one_in(32) {
+        array.buffers = if dice.lie(Lie::NoBuffers, 4) {
             ptr::null_mut()
         } else {
             holder.pointers.as_mut_ptr()
@@ -240,7 +279,7 @@ impl Plan {
 
     pub fn stream(&self, dice: &mut Dice<'_>) -> ArrowArrayStream {
         let arrays = (0..dice.below(4)).map(|_| self.array(dice)).collect();
-        let schema = if dice.one_in(16) {
+        let schema = if dice.lie(Lie::Stream, 8) {
             ArrowSchema::empty()
         } else {
             self.schema(dice)
@@ -248,11 +287,11 @@ impl Plan {
         let holder = StreamHolder {
             schema,
             arrays,
-            fails: dice.one_in(8),
+            fails: dice.lie(Lie::Stream, 4),
         };
         let mut stream = ArrowArrayStream::empty();
-        stream.get_schema = (!dice.one_in(32)).then_some(get_schema);
-        stream.get_next = (!dice.one_in(32)).then_some(get_next);
+        stream.get_schema = (!dice.lie(Lie::Stream, 8)).then_some(get_schema);
+        stream.get_next = (!dice.lie(Lie::Stream, 8)).then_some(get_next);
         stream.get_last_error = dice.one_in(2).then_some(get_last_error);
         stream.release = Some(release_stream);
         stream.private_data = Box::into_raw(Box::new(holder)).cast();
@@ -268,7 +307,7 @@ enum Buffer {
 
 impl Buffer {
     fn roll(len: usize, dice: &mut Dice<'_>) -> Self {
-        if dice.one_in(6) {
+        if dice.lie(Lie::NoBuffer, 6) {
             return Self::Null;
         }
         let bytes = dice.bytes(len);
@@ -295,18 +334,23 @@ fn with_offsets<const WIDTH: usize>(rows: usize, dice: &mut Dice<'_>) -> Vec<Buf
     let size = dice.below(64);
     let mut offsets = Vec::new();
     for row in 0..=rows {
-        let at = match dice.below(8) {
-            0 => dice.number(),
-            _ => (size * row / rows.max(1)) as i64,
+        let at = if dice.lie(Lie::Offsets, 4) {
+            dice.number()
+        } else {
+            (size * row / rows.max(1)) as i64
         };
         offsets.extend_from_slice(&at.to_le_bytes()[..WIDTH]);
     }
     // The only promise is on the last one.
-    let last = if dice.one_in(16) { -1 } else { size as i64 };
+    let last = if dice.lie(Lie::Lengths, 4) {
+        -1
+    } else {
+        size as i64
+    };
     let end = offsets.len() - WIDTH;
     offsets[end..].copy_from_slice(&last.to_le_bytes()[..WIDTH]);
     let validity = Buffer::roll((rows + 1).div_ceil(8), dice);
-    let offsets = if dice.one_in(16) {
+    let offsets = if dice.lie(Lie::NoBuffer, 8) {
         Buffer::Null
     } else {
         Buffer::new(offsets, dice)
@@ -321,11 +365,11 @@ fn views(rows: usize, dice: &mut Dice<'_>) -> Vec<Buffer> {
     for _ in 0..rows {
         let mut view = [0u8; 16];
         view.copy_from_slice(&dice.bytes(16));
-        if !dice.one_in(8) {
+        if !dice.lie(Lie::Views, 4) {
             let len = dice.below(32) as u32;
             view[..4].copy_from_slice(&len.to_le_bytes());
         }
-        if !dice.one_in(8) {
+        if !dice.lie(Lie::Views, 4) {
             view[9..12].fill(0);
             view[13..].fill(0);
         }
@@ -333,17 +377,21 @@ fn views(rows: usize, dice: &mut Dice<'_>) -> Vec<Buffer> {
     }
     let mut lengths = Vec::new();
     for &size in &sizes {
-        let stated = if dice.one_in(16) { -1 } else { size as i64 };
+        let stated = if dice.lie(Lie::Lengths, 4) {
+            -1
+        } else {
+            size as i64
+        };
         lengths.extend_from_slice(&stated.to_le_bytes());
     }
     let mut buffers = vec![Buffer::roll(rows.div_ceil(8), dice)];
-    buffers.push(if dice.one_in(16) {
+    buffers.push(if dice.lie(Lie::NoBuffer, 8) {
         Buffer::Null
     } else {
         Buffer::new(views, dice)
     });
     buffers.extend(sizes.iter().map(|&size| Buffer::roll(size, dice)));
-    buffers.push(if dice.one_in(16) {
+    buffers.push(if dice.lie(Lie::NoBuffer, 8) {
         Buffer::Null
     } else {
         Buffer::new(lengths, dice)
@@ -353,11 +401,13 @@ fn views(rows: usize, dice: &mut Dice<'_>) -> Vec<Buffer> {
 
 /// How many the struct says it has: all, fewer, or nonsense that no reader may follow.
 fn count(len: usize, dice: &mut Dice<'_>) -> i64 {
-    match dice.below(32) {
+    if !dice.lie(Lie::Count, 4) {
+        return len as i64;
+    }
+    match dice.below(3) {
         0 => -1,
         1 => i64::MIN,
-        2 => dice.below(len + 1) as i64,
-        _ => len as i64,
+        _ => dice.below(len + 1) as i64,
     }
 }
 
@@ -366,7 +416,7 @@ fn boxed<T>(value: T) -> *mut T {
 }
 
 fn pointers<T>(children: &mut [*mut T], dice: &mut Dice<'_>) -> *mut *mut T {
-    if dice.one_in(32) {
+    if dice.lie(Lie::NoChildren, 4) {
         ptr::null_mut()
     } else {
         children.as_mut_ptr()
@@ -375,7 +425,7 @@ fn pointers<T>(children: &mut [*mut T], dice: &mut Dice<'_>) -> *mut *mut T {
 
 /// Release a child before its time, or take it away.
 fn spoil<T>(children: &mut [*mut T], dice: &mut Dice<'_>, mark: impl Fn(&mut T)) {
-    if children.is_empty() || !dice.one_in(16) {
+    if children.is_empty() || !dice.lie(Lie::Spoilt, 2) {
         return;
     }
     let index = dice.below(children.len());

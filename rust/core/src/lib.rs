@@ -55,3 +55,8 @@ pub mod units;
 pub mod wasserstein;
 
 pub use error::Error;
+
+/// The example of the README, for the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
