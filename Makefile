@@ -7,7 +7,14 @@ EXTENSION := $(VENV)/.extension
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 OUT ?= tidewheel-demo
 
-.PHONY: setup demo test lint bench bench-instructions drill format clean
+SECONDS ?= 600
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# What libFuzzer needs to see (branches and comparisons), and the address sanitizer, which stable rustc has behind this variable.
+FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpasses=sancov-module \
+	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
+
+.PHONY: setup demo test lint bench bench-instructions drill wheel check-wheel fuzz format clean
 
 setup: $(EXTENSION)
 
@@ -38,7 +45,9 @@ lint: setup
 	$(BIN)/python -m mypy.stubtest tidewheel._native
 	$(BIN)/python -m pytest -q tests/test_layers.py
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p tidewheel-core
 
 bench: setup
 	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s
@@ -53,10 +62,30 @@ bench-instructions:
 drill: setup
 	$(BIN)/python -m pytest drills -q -s
 
+# dist/ gets the wheel (for Python 3.11 and every later one) and the source distribution.
+wheel: setup
+	$(BIN)/maturin build --release --out dist
+	$(BIN)/maturin sdist --out dist
+
+# Builds the wheel from the source distribution and installs it without Rust: two minutes, so not in `make test`.
+check-wheel: setup
+	$(BIN)/python -m pytest drills/test_drill_wheel.py -q
+
+# Hostile Arrow structs and hostile state bytes, SECONDS for each; needs a C++ compiler. A finding is written to target/fuzz.
+fuzz: setup
+	$(BIN)/python -m pip install -q "atheris>=3,<4"
+	$(FUZZED) cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target $(HOST)
+	mkdir -p target/fuzz/corpus/arrow target/fuzz/corpus/states
+	target/fuzz/$(HOST)/release/arrow -max_total_time=$(SECONDS) -max_len=2048 -print_final_stats=1 \
+		-artifact_prefix=target/fuzz/ target/fuzz/corpus/arrow fuzz/seeds/arrow
+	$(BIN)/python fuzz/states.py -max_total_time=$(SECONDS) -max_len=8192 -rss_limit_mb=1500 -timeout=60 \
+		-print_final_stats=1 -artifact_prefix=target/fuzz/ target/fuzz/corpus/states
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 clean:
 	rm -rf $(VENV) target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

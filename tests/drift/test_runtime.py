@@ -98,7 +98,7 @@ print(most)
 
 def test_interpreter_lock_is_released(samples):
     # While one thread is inside a long call, another must get on with Python code.
-    reference = np.tile(samples[0], 4)
+    reference = np.tile(samples[0], 12)
     inside, ticks = threading.Event(), 0
 
     def work():

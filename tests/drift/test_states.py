@@ -120,6 +120,11 @@ OTHERS = {
         InputError,
         "the profile must have format version 1; got 2: make it again",
     ),
+    "a version long past": (
+        reseal(DATA["profile"][:12] + b"\0\0" + DATA["profile"][14:]),
+        InputError,
+        "the profile must have format version 1; got 0: make it again",
+    ),
     "a window": (DATA["window"], InputError, "must be a Tidewheel profile; got a window"),
     "unknown kind": (
         reseal(DATA["profile"][:8] + b"????" + DATA["profile"][12:]),
@@ -141,6 +146,17 @@ def test_refusals(data, error, text):
     with pytest.raises(error) as caught:
         Profile.from_bytes(data)
     assert text in str(caught.value)
+
+
+@BOTH
+@given(st.integers(0, 2**16 - 1).filter(lambda version: version != states.VERSION))
+def test_every_other_version_is_named(kind, version):
+    # Also where the body is one that this version could not read.
+    data = DATA[kind][:12] + struct.pack("<H", version) + DATA[kind][14:-33]
+    with pytest.raises(
+        InputError, match=f"the {kind} must have format version 1; got {version}: make it again"
+    ):
+        READ[kind](data + hashlib.sha256(data).digest())
 
 
 def test_a_window_belongs_to_its_profile():

@@ -5,6 +5,9 @@
     drift.psi(reference, current).pvalue
     drift.compare(reference_table, current_table).drifted
 
+Calls release the interpreter lock and use up to one thread per core; inside workers of Ray and Spark, which run one worker
+per core, one. `TIDEWHEEL_THREADS` sets another number, `threads=` one for a call. Objects may be shared by threads.
+
 `statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
 `comparison` the comparison of tables, `profile` references learned once and counts that add up, `results`, `columns` and
 `report` what they return.

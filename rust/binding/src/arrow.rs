@@ -1,83 +1,71 @@
-//! Arrow data over the PyCapsule interface: the three C structs, moved out of their capsules and released once.
+//! Arrow's C structs, read into columns without trusting them.
 //!
-//! Layouts: <https://arrow.apache.org/docs/format/CDataInterface.html>. Every buffer that a column keeps holds an `Arc`
-//! of the array it came from, and the array's release callback runs when the last of them goes.
+//! Layouts: <https://arrow.apache.org/docs/format/CDataInterface.html>. The structs carry no sizes of buffers, so what the
+//! interface promises of pointers and of buffers' sizes has to be believed; all else (lengths, offsets, children, formats,
+//! codes, views, released structs) is checked, here or where it is used. Every buffer that a column keeps holds an `Arc`
+//! of the array it came from, and the array's release callback runs when the last of them goes. Nothing here knows Python,
+//! so that `fuzz/arrow.rs` can feed it hostile structs; [`crate::capsule`] moves structs out of Python.
 #![allow(unsafe_code)]
 
-use crate::buffer::{Owner, Shared, SharedBits, SharedValues};
-use crate::column::{Contents, NumberChunk, PyColumn, SharedStrings, TextChunk};
-use crate::errors;
-use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use crate::contents::{Contents, NumberChunk, SharedStrings, TextChunk};
+use crate::memory::{Owner, Shared, SharedBits, SharedValues};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use tidewheel_core::Error;
 use tidewheel_core::categories;
 use tidewheel_core::column::{Bits, Column};
 use tidewheel_core::domain::{Common, Domain};
 
+/// Rows that an array may have or skip: no machine has more memory, and sizes in bytes cannot overflow.
+const MOST_ROWS: i64 = 1 << 48;
+
+/// The struct of this name in the C data interface.
 #[repr(C)]
-struct ArrowSchema {
-    format: *const c_char,
-    name: *const c_char,
-    metadata: *const c_char,
-    flags: i64,
-    n_children: i64,
-    children: *mut *mut ArrowSchema,
-    dictionary: *mut ArrowSchema,
-    release: Option<unsafe extern "C" fn(*mut ArrowSchema)>,
-    private_data: *mut c_void,
+pub struct ArrowSchema {
+    pub format: *const c_char,
+    pub name: *const c_char,
+    pub metadata: *const c_char,
+    pub flags: i64,
+    pub n_children: i64,
+    pub children: *mut *mut ArrowSchema,
+    pub dictionary: *mut ArrowSchema,
+    pub release: Option<unsafe extern "C" fn(*mut ArrowSchema)>,
+    pub private_data: *mut c_void,
 }
 
+/// The struct of this name in the C data interface.
 #[repr(C)]
-struct ArrowArray {
-    length: i64,
-    null_count: i64,
-    offset: i64,
-    n_buffers: i64,
-    n_children: i64,
-    buffers: *mut *const c_void,
-    children: *mut *mut ArrowArray,
-    dictionary: *mut ArrowArray,
-    release: Option<unsafe extern "C" fn(*mut ArrowArray)>,
-    private_data: *mut c_void,
+pub struct ArrowArray {
+    pub length: i64,
+    pub null_count: i64,
+    pub offset: i64,
+    pub n_buffers: i64,
+    pub n_children: i64,
+    pub buffers: *mut *const c_void,
+    pub children: *mut *mut ArrowArray,
+    pub dictionary: *mut ArrowArray,
+    pub release: Option<unsafe extern "C" fn(*mut ArrowArray)>,
+    pub private_data: *mut c_void,
 }
 
+/// The struct of this name in the C data interface.
 #[repr(C)]
-struct ArrowArrayStream {
-    get_schema: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowSchema) -> c_int>,
-    get_next: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowArray) -> c_int>,
-    get_last_error: Option<unsafe extern "C" fn(*mut ArrowArrayStream) -> *const c_char>,
-    release: Option<unsafe extern "C" fn(*mut ArrowArrayStream)>,
-    private_data: *mut c_void,
+pub struct ArrowArrayStream {
+    pub get_schema: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowSchema) -> c_int>,
+    pub get_next: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowArray) -> c_int>,
+    pub get_last_error: Option<unsafe extern "C" fn(*mut ArrowArrayStream) -> *const c_char>,
+    pub release: Option<unsafe extern "C" fn(*mut ArrowArrayStream)>,
+    pub private_data: *mut c_void,
 }
 
 macro_rules! released_once {
     ($kind:ident) => {
         impl $kind {
-            fn empty() -> Self {
+            /// A released struct, to be filled.
+            pub fn empty() -> Self {
                 // SAFETY: the struct is plain pointers, integers and `Option`s of function pointers: zero is a value.
                 unsafe { std::mem::zeroed() }
-            }
-
-            /// Move the struct out of a capsule, leaving a released one behind, as the interface asks of consumers.
-            fn take(capsule: &Bound<'_, PyAny>, name: &CStr) -> PyResult<Self> {
-                let pointer = capsule
-                    .cast::<PyCapsule>()?
-                    .pointer_checked(Some(name))?
-                    .cast::<$kind>()
-                    .as_ptr();
-                let mut taken = Self::empty();
-                // SAFETY: a capsule of this name holds a valid struct of this kind; both sides are distinct.
-                unsafe {
-                    if (*pointer).release.is_none() {
-                        return Err(errors::input(
-                            "the Arrow capsule was consumed before; make a new one",
-                        ));
-                    }
-                    ptr::swap(&mut taken, pointer);
-                }
-                Ok(taken)
             }
         }
 
@@ -106,9 +94,25 @@ impl ArrowSchema {
         text(self.format)
     }
 
-    fn children(&self) -> &[*mut ArrowSchema] {
+    /// True for the schema of a table.
+    pub fn is_table(&self) -> bool {
+        self.format() == "+s"
+    }
+
+    fn children(&self) -> Result<Vec<&ArrowSchema>, Error> {
         // SAFETY: the interface promises `n_children` pointers.
-        unsafe { slice_or_empty(self.children, self.n_children) }
+        let children = unsafe { slice_or_empty(self.children, self.n_children) };
+        // SAFETY: each of them is null or to a schema that lives as long as its parent.
+        let live = |&child: &*mut ArrowSchema| unsafe { live_schema(child) };
+        children.iter().map(live).collect()
+    }
+
+    fn dictionary(&self) -> Result<Option<&ArrowSchema>, Error> {
+        if self.dictionary.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: the interface promises a schema that lives as long as its parent.
+        unsafe { live_schema(self.dictionary) }.map(Some)
     }
 }
 
@@ -121,10 +125,26 @@ impl ArrowArray {
             .map_or(ptr::null(), |buffer| buffer.cast())
     }
 
-    fn children(&self) -> &[*mut ArrowArray] {
+    fn child(&self, index: usize) -> Option<&ArrowArray> {
         // SAFETY: the interface promises `n_children` pointers.
-        unsafe { slice_or_empty(self.children, self.n_children) }
+        let children = unsafe { slice_or_empty(self.children, self.n_children) };
+        // SAFETY: each of them is null or to an array that lives as long as its parent.
+        children
+            .get(index)
+            .and_then(|child| unsafe { child.as_ref() })
     }
+}
+
+/// # Safety
+/// `pointer` must be null or to a schema that lives for `'a`.
+unsafe fn live_schema<'a>(pointer: *const ArrowSchema) -> Result<&'a ArrowSchema, Error> {
+    // SAFETY: by the contract of this function.
+    let schema = unsafe { pointer.as_ref() };
+    schema
+        .filter(|schema| schema.release.is_some())
+        .ok_or_else(|| {
+            input("an Arrow schema must have all its parts; got one missing or released before")
+        })
 }
 
 /// # Safety
@@ -145,61 +165,79 @@ fn text<'a>(pointer: *const c_char) -> &'a str {
     unsafe { CStr::from_ptr(pointer) }.to_str().unwrap_or("")
 }
 
-/// Read an object with `__arrow_c_stream__` or `__arrow_c_array__`: the columns of a table, or one array named `name`.
-pub fn read(object: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Vec<PyColumn>> {
-    let (schema, arrays) = if object.hasattr("__arrow_c_stream__")? {
-        read_stream(&object.call_method0("__arrow_c_stream__")?)?
-    } else {
-        let (schema, array): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
-            object.call_method0("__arrow_c_array__")?.extract()?;
-        let array = ArrowArray::take(&array, c"arrow_array")?;
-        (
-            ArrowSchema::take(&schema, c"arrow_schema")?,
-            vec![Arc::new(array)],
-        )
+fn input(text: impl Into<String>) -> Error {
+    Error::Input(text.into())
+}
+
+/// A column that was read.
+pub struct ReadColumn {
+    pub name: String,
+    pub dtype: String,
+    pub contents: Contents,
+}
+
+/// Read arrays of one schema: the columns of a table, or one array named `name`.
+pub fn read(
+    schema: &ArrowSchema,
+    arrays: &[Arc<ArrowArray>],
+    name: Option<&str>,
+) -> Result<Vec<ReadColumn>, Error> {
+    let Some(name) = name else {
+        return read_table(schema, arrays);
     };
-    match (name, schema.format() == "+s") {
-        (None, true) => read_struct(&schema, &arrays),
-        (None, false) => Err(errors::input_type(
-            "a table must have columns; got a single array",
-        )),
-        (Some(name), _) => {
-            let pieces = arrays
-                .iter()
-                .map(|array| Piece::whole(array, array.clone()));
-            Ok(vec![read_column(
-                name,
-                &schema,
-                pieces.collect::<PyResult<_>>()?,
-            )?])
-        }
-    }
+    let pieces = arrays
+        .iter()
+        .map(|array| Piece::whole(array, array.clone()))
+        .collect::<Result<_, _>>()?;
+    Ok(vec![read_column(name, schema, pieces)?])
 }
 
-fn read_stream(capsule: &Bound<'_, PyAny>) -> PyResult<(ArrowSchema, Vec<Arc<ArrowArray>>)> {
-    let (schema, mut stream) = open_stream(capsule)?;
-    let mut arrays = Vec::new();
-    while let Some(array) = next_array(&mut stream)? {
-        arrays.push(Arc::new(array));
+/// Refuse the schema of anything but a table.
+pub fn check_table(schema: &ArrowSchema) -> Result<(), Error> {
+    if schema.is_table() {
+        return Ok(());
     }
-    Ok((schema, arrays))
+    Err(Error::Type(
+        "a table must have columns; got a single array".into(),
+    ))
 }
 
-fn open_stream(capsule: &Bound<'_, PyAny>) -> PyResult<(ArrowSchema, ArrowArrayStream)> {
-    let mut stream = ArrowArrayStream::take(capsule, c"arrow_array_stream")?;
+fn read_table(schema: &ArrowSchema, arrays: &[Arc<ArrowArray>]) -> Result<Vec<ReadColumn>, Error> {
+    check_table(schema)?;
+    let mut batches = Vec::with_capacity(arrays.len());
+    for array in arrays {
+        batches.push(Piece::whole(array, array.clone())?.without_nulls()?);
+    }
+    let mut columns = Vec::new();
+    for (index, child) in schema.children()?.into_iter().enumerate() {
+        let pieces = batches
+            .iter()
+            .map(|batch| batch.child(index))
+            .collect::<Result<_, _>>()?;
+        columns.push(read_column(text(child.name), child, pieces)?);
+    }
+    Ok(columns)
+}
+
+/// Ask a stream for its schema.
+pub fn stream_schema(stream: &mut ArrowArrayStream) -> Result<ArrowSchema, Error> {
     let Some(get_schema) = stream.get_schema else {
-        return Err(errors::input("the Arrow stream has no callbacks"));
+        return Err(input("the Arrow stream has no callbacks"));
     };
     let mut schema = ArrowSchema::empty();
     // SAFETY: the stream is live, and the target is an empty struct of the right kind.
-    let status = unsafe { get_schema(&mut stream, &mut schema) };
-    check(&mut stream, status)?;
-    Ok((schema, stream))
+    let status = unsafe { get_schema(stream, &mut schema) };
+    check(stream, status)?;
+    if schema.release.is_none() {
+        return Err(input("the Arrow stream must have a schema; got none"));
+    }
+    Ok(schema)
 }
 
-fn next_array(stream: &mut ArrowArrayStream) -> PyResult<Option<ArrowArray>> {
+/// Ask a stream for its next array; `None` at the end.
+pub fn next_array(stream: &mut ArrowArrayStream) -> Result<Option<ArrowArray>, Error> {
     let Some(get_next) = stream.get_next else {
-        return Err(errors::input("the Arrow stream has no callbacks"));
+        return Err(input("the Arrow stream has no callbacks"));
     };
     let mut array = ArrowArray::empty();
     // SAFETY: the stream is live, and the target is an empty struct of the right kind.
@@ -208,52 +246,7 @@ fn next_array(stream: &mut ArrowArrayStream) -> PyResult<Option<ArrowArray>> {
     Ok(array.release.is_some().then_some(array))
 }
 
-/// A table that comes batch by batch; only the batch handed out last is held.
-#[pyclass(frozen, module = "tidewheel._native")]
-pub struct Batches {
-    open: Mutex<(ArrowSchema, ArrowArrayStream)>,
-}
-
-// SAFETY: the interface lets any thread use a stream and a schema, one at a time, which the mutex sees to.
-unsafe impl Send for Batches {}
-// SAFETY: as above.
-unsafe impl Sync for Batches {}
-
-#[pymethods]
-impl Batches {
-    #[new]
-    fn new(table: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let (schema, stream) = open_stream(&table.call_method0("__arrow_c_stream__")?)?;
-        if schema.format() != "+s" {
-            return Err(errors::input_type(
-                "a table must have columns; got a single array",
-            ));
-        }
-        Ok(Self {
-            open: Mutex::new((schema, stream)),
-        })
-    }
-
-    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
-    }
-
-    fn __next__(&self) -> PyResult<Option<Vec<PyColumn>>> {
-        // Not waited for: a callback may run Python code, and whoever waited here with the interpreter lock would stop it.
-        let Ok(mut open) = self.open.try_lock() else {
-            return Err(errors::input(
-                "an Arrow stream must be read by one thread at a time",
-            ));
-        };
-        let (schema, stream) = &mut *open;
-        let array = next_array(stream)?;
-        array
-            .map(|array| read_struct(schema, &[Arc::new(array)]))
-            .transpose()
-    }
-}
-
-fn check(stream: &mut ArrowArrayStream, status: c_int) -> PyResult<()> {
+fn check(stream: &mut ArrowArrayStream, status: c_int) -> Result<(), Error> {
     if status == 0 {
         return Ok(());
     }
@@ -261,7 +254,7 @@ fn check(stream: &mut ArrowArrayStream, status: c_int) -> PyResult<()> {
     let message = stream
         .get_last_error
         .map_or("", |last| text(unsafe { last(stream) }));
-    Err(errors::input(format!(
+    Err(input(format!(
         "the Arrow stream failed with code {status}: {message}"
     )))
 }
@@ -271,38 +264,109 @@ struct Piece<'a> {
     array: &'a ArrowArray,
     offset: usize,
     len: usize,
+    /// Where the whole array ends.
+    end: usize,
     owner: Owner,
 }
 
 impl<'a> Piece<'a> {
-    fn whole(array: &'a ArrowArray, owner: Owner) -> PyResult<Self> {
-        let (Ok(offset), Ok(len)) = (usize::try_from(array.offset), usize::try_from(array.length))
-        else {
-            return Err(errors::input(
-                "an Arrow array must have a length and an offset of at least 0",
+    fn whole(array: &'a ArrowArray, owner: Owner) -> Result<Self, Error> {
+        if array.release.is_none() {
+            return Err(input(
+                "an Arrow array must be whole; got one with a part released before",
             ));
-        };
+        }
+        for (what, number) in [("a length", array.length), ("an offset", array.offset)] {
+            if !(0..=MOST_ROWS).contains(&number) {
+                return Err(input(format!(
+                    "an Arrow array must have {what} from 0 to {MOST_ROWS}; got {number}"
+                )));
+            }
+        }
         Ok(Self {
             array,
-            offset,
-            len,
+            offset: array.offset as usize,
+            len: array.length as usize,
+            end: (array.offset + array.length) as usize,
             owner,
         })
     }
 
-    fn shared<T: Copy + Send + Sync + 'static>(&self, buffer: usize, extra: usize) -> Shared<T> {
+    /// Refuse a batch with missing rows.
+    fn without_nulls(self) -> Result<Self, Error> {
+        let missing = |bits: SharedBits| !(0..self.len).all(|row| bits.bits().get(row));
+        if self.validity().is_some_and(missing) {
+            return Err(Error::Type(
+                "a table must not have missing rows as a whole; got a struct array with nulls"
+                    .into(),
+            ));
+        }
+        Ok(self)
+    }
+
+    /// The same rows of a column of this batch.
+    fn child(&self, index: usize) -> Result<Piece<'a>, Error> {
+        let Some(child) = self.array.child(index) else {
+            return Err(input("an Arrow batch must have all columns of its schema"));
+        };
+        let whole = Piece::whole(child, self.owner.clone())?;
+        let needed = self.offset + self.len;
+        if whole.len < needed {
+            return Err(input(format!(
+                "column {index} of an Arrow batch must have at least {needed} rows; got {}",
+                whole.len
+            )));
+        }
+        Ok(Piece {
+            offset: whole.offset + self.offset,
+            len: self.len,
+            ..whole
+        })
+    }
+
+    /// A buffer of values; it may be NULL only without rows.
+    fn pointer<T>(&self, buffer: usize) -> Result<*const T, Error> {
         let pointer = self.array.buffer::<T>(buffer);
-        if pointer.is_null() {
-            return Shared::from_vec(Vec::new());
+        if pointer.is_null() && self.len > 0 {
+            return Err(input(format!(
+                "an Arrow array of {} rows must have its buffer {buffer}; got none",
+                self.len
+            )));
         }
-        // SAFETY: the layout promises `offset + len` elements (and `extra` more for offsets), alive with the array.
-        unsafe {
-            Shared::new(
-                pointer.add(self.offset),
-                self.len + extra,
-                self.owner.clone(),
-            )
+        Ok(pointer)
+    }
+
+    fn shared<T: Copy + Send + Sync + 'static>(&self, buffer: usize) -> Result<Shared<T>, Error> {
+        self.elements(buffer, self.len)
+    }
+
+    /// Offsets of strings, one more than rows (none without rows, where the buffer may be empty), and the strings' bytes.
+    ///
+    /// The array's last offset says how many bytes there are, also to a part of it, for others may lie beyond.
+    fn strings<T>(&self) -> Result<(Shared<T>, Shared<u8>), Error>
+    where
+        T: Copy + Send + Sync + Into<i64> + 'static,
+    {
+        if self.len == 0 {
+            return Ok((Shared::from_vec(Vec::new()), Shared::from_vec(Vec::new())));
         }
+        let pointer = self.pointer::<T>(1)?;
+        // SAFETY: the layout promises one offset more than `end` values.
+        let last = unsafe { pointer.add(self.end).read_unaligned() };
+        Ok((self.elements(1, self.len + 1)?, self.data(2, last.into())?))
+    }
+
+    fn elements<T: Copy + Send + Sync + 'static>(
+        &self,
+        buffer: usize,
+        len: usize,
+    ) -> Result<Shared<T>, Error> {
+        let pointer = self.pointer::<T>(buffer)?;
+        if len == 0 {
+            return Ok(Shared::from_vec(Vec::new()));
+        }
+        // SAFETY: the layout promises `offset + len` elements, alive with the array.
+        Ok(unsafe { Shared::new(pointer.add(self.offset), len, self.owner.clone()) })
     }
 
     fn bits(&self, buffer: usize) -> Option<SharedBits> {
@@ -327,127 +391,140 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn data(&self, buffer: usize, len: usize) -> Shared<u8> {
+    /// The bytes of strings.
+    fn data(&self, buffer: usize, len: i64) -> Result<Shared<u8>, Error> {
+        let Ok(len) = usize::try_from(len) else {
+            return Err(input(format!(
+                "the strings of an Arrow array must end at 0 or later; got {len}"
+            )));
+        };
         // SAFETY: the layout promises the bytes up to the last offset, or the length stated for a view's buffer.
-        unsafe { Shared::new(self.array.buffer::<u8>(buffer), len, self.owner.clone()) }
+        Ok(unsafe { Shared::new(self.array.buffer::<u8>(buffer), len, self.owner.clone()) })
     }
 }
 
-fn read_struct(schema: &ArrowSchema, arrays: &[Arc<ArrowArray>]) -> PyResult<Vec<PyColumn>> {
-    let mut columns = Vec::with_capacity(schema.children().len());
-    for (index, &child_schema) in schema.children().iter().enumerate() {
-        // SAFETY: the interface promises valid children as long as the parent is not released.
-        let child_schema = unsafe { &*child_schema };
-        let mut pieces = Vec::with_capacity(arrays.len());
-        for array in arrays {
-            pieces.push(child_piece(array, index)?);
-        }
-        columns.push(read_column(text(child_schema.name), child_schema, pieces)?);
-    }
-    Ok(columns)
-}
-
-fn child_piece(parent: &Arc<ArrowArray>, index: usize) -> PyResult<Piece<'_>> {
-    let whole = Piece::whole(parent, parent.clone())?;
-    if parent.null_count != 0
-        && whole
-            .validity()
-            .is_some_and(|bits| !(0..whole.len).all(|row| bits.bits().get(row)))
-    {
-        return Err(errors::input_type(
-            "a table must not have missing rows as a whole; got a struct array with nulls",
-        ));
-    }
-    let Some(&child) = parent.children().get(index) else {
-        return Err(errors::input(
-            "an Arrow batch must have all columns of its schema",
-        ));
-    };
-    // SAFETY: the interface promises valid children as long as the parent is not released, and the piece holds it.
-    let mut piece = Piece::whole(unsafe { &*child }, whole.owner)?;
-    piece.offset += whole.offset;
-    piece.len = whole.len;
-    Ok(piece)
-}
-
-fn read_column(name: &str, schema: &ArrowSchema, pieces: Vec<Piece<'_>>) -> PyResult<PyColumn> {
-    let rows = pieces.iter().map(|piece| piece.len).sum();
-    let mut values = schema;
-    if !schema.dictionary.is_null() {
-        // SAFETY: the interface promises a valid dictionary as long as the schema is not released.
-        values = unsafe { &*schema.dictionary };
-    }
-    let dtype = dtype_name(values.format());
-    let is_text = matches!(values.format(), "b" | "u" | "U" | "vu");
-    let contents = if is_text {
-        pieces
-            .iter()
-            .map(|piece| read_text(schema, piece))
-            .collect::<Option<_>>()
-            .map(Contents::Text)
-    } else {
-        pieces
-            .iter()
-            .map(|piece| read_numbers(schema, piece))
-            .collect::<Option<_>>()
-            .map(Contents::Numbers)
-    };
-    Ok(PyColumn::new(
-        name.to_string(),
-        dtype,
-        contents.unwrap_or(Contents::Unsupported(rows)),
-    ))
-}
-
-fn read_values(format: &str, piece: &Piece<'_>) -> Option<SharedValues> {
-    Some(match format.as_bytes() {
-        b"g" => SharedValues::F64(piece.shared(1, 0)),
-        b"f" => SharedValues::F32(piece.shared(1, 0)),
-        b"e" => SharedValues::F16(piece.shared(1, 0)),
-        b"c" => SharedValues::I8(piece.shared(1, 0)),
-        b"C" => SharedValues::U8(piece.shared(1, 0)),
-        b"s" => SharedValues::I16(piece.shared(1, 0)),
-        b"S" => SharedValues::U16(piece.shared(1, 0)),
-        b"i" | b"tdD" | b"tts" | b"ttm" => SharedValues::I32(piece.shared(1, 0)),
-        b"I" => SharedValues::U32(piece.shared(1, 0)),
-        b"L" => SharedValues::U64(piece.shared(1, 0)),
-        b"l" | b"tdm" | b"ttu" | b"ttn" | [b't', b's' | b'D', ..] => {
-            SharedValues::I64(piece.shared(1, 0))
-        }
-        b"n" => SharedValues::I8(Shared::from_vec(vec![0; piece.len])),
-        _ => return None,
+fn read_column(
+    name: &str,
+    schema: &ArrowSchema,
+    pieces: Vec<Piece<'_>>,
+) -> Result<ReadColumn, Error> {
+    let total = |rows: usize, piece: &Piece<'_>| rows.checked_add(piece.len);
+    let rows = pieces.iter().try_fold(0, total);
+    let rows = rows
+        .filter(|&rows| rows <= MOST_ROWS as usize)
+        .ok_or_else(|| {
+            input(format!(
+                "column {name:?} must have at most {MOST_ROWS} rows; got more"
+            ))
+        })?;
+    Ok(ReadColumn {
+        name: name.to_string(),
+        dtype: dtype_name(schema.dictionary()?.unwrap_or(schema))?,
+        contents: read_contents(schema, &pieces)?.unwrap_or(Contents::Unsupported(rows)),
     })
 }
 
-fn read_numbers(schema: &ArrowSchema, piece: &Piece<'_>) -> Option<NumberChunk> {
-    if !schema.dictionary.is_null() {
-        return decode_numbers(schema, piece);
+/// Read the pieces of a column; `None` for a type that no statistic takes.
+fn read_contents(schema: &ArrowSchema, pieces: &[Piece<'_>]) -> Result<Option<Contents>, Error> {
+    let words = schema.dictionary()?;
+    let of = words.unwrap_or(schema);
+    // A dictionary whose words are a dictionary again: nobody writes that, and chains of them could go on for ever.
+    if words.is_some() && of.dictionary()?.is_some() {
+        return Ok(None);
     }
-    let values = read_values(schema.format(), piece)?;
-    if schema.format() == "n" {
-        let bytes = Shared::from_vec(vec![0u8; piece.len.div_ceil(8)]);
-        return Some(NumberChunk {
-            values,
-            validity: Some(SharedBits { bytes, offset: 0 }),
-        });
+    if words.is_some() {
+        check_codes(schema)?;
     }
-    Some(NumberChunk {
-        values,
-        validity: piece.validity(),
-    })
+    match of.format() {
+        "b" | "u" | "U" | "vu" => pieces
+            .iter()
+            .map(|piece| read_text(schema, words, piece))
+            .collect::<Result<_, _>>()
+            .map(|chunks| Some(Contents::Text(chunks))),
+        _ => pieces
+            .iter()
+            .map(|piece| read_numbers(schema, words, piece))
+            .collect::<Result<Option<_>, _>>()
+            .map(|chunks| chunks.map(Contents::Numbers)),
+    }
+}
+
+fn check_codes(schema: &ArrowSchema) -> Result<(), Error> {
+    match schema.format() {
+        "c" | "C" | "s" | "S" | "i" | "I" | "l" | "L" => Ok(()),
+        format => Err(Error::Type(format!(
+            "an Arrow dictionary must have integers as codes; got the format {format:?}"
+        ))),
+    }
+}
+
+/// The dictionary of a piece whose schema has one.
+fn words_of<'a>(piece: &Piece<'a>) -> Result<Piece<'a>, Error> {
+    // SAFETY: the pointer is null, or to an array that lives as long as its parent, which the piece holds.
+    let words = unsafe { piece.array.dictionary.as_ref() };
+    let words = words.ok_or_else(|| {
+        input("an Arrow array must have the dictionary that its schema has; got none")
+    })?;
+    Piece::whole(words, piece.owner.clone())
+}
+
+fn read_values(format: &str, piece: &Piece<'_>) -> Result<Option<SharedValues>, Error> {
+    Ok(Some(match format.as_bytes() {
+        b"g" => SharedValues::F64(piece.shared(1)?),
+        b"f" => SharedValues::F32(piece.shared(1)?),
+        b"e" => SharedValues::F16(piece.shared(1)?),
+        b"c" => SharedValues::I8(piece.shared(1)?),
+        b"C" => SharedValues::U8(piece.shared(1)?),
+        b"s" => SharedValues::I16(piece.shared(1)?),
+        b"S" => SharedValues::U16(piece.shared(1)?),
+        b"i" | b"tdD" | b"tts" | b"ttm" => SharedValues::I32(piece.shared(1)?),
+        b"I" => SharedValues::U32(piece.shared(1)?),
+        b"L" => SharedValues::U64(piece.shared(1)?),
+        b"l" | b"tdm" | b"ttu" | b"ttn" => SharedValues::I64(piece.shared(1)?),
+        [b't', b'D', unit] | [b't', b's', unit, b':', ..] if unit_name(*unit).is_some() => {
+            SharedValues::I64(piece.shared(1)?)
+        }
+        b"n" => SharedValues::Missing(piece.len),
+        _ => return Ok(None),
+    }))
+}
+
+fn read_numbers(
+    schema: &ArrowSchema,
+    words: Option<&ArrowSchema>,
+    piece: &Piece<'_>,
+) -> Result<Option<NumberChunk>, Error> {
+    if let Some(words) = words {
+        return decode_numbers(schema, words, piece);
+    }
+    let Some(values) = read_values(schema.format(), piece)? else {
+        return Ok(None);
+    };
+    let nothing = || SharedBits {
+        bytes: Shared::from_vec(Vec::new()),
+        offset: 0,
+    };
+    let validity = match values {
+        SharedValues::Missing(_) => Some(nothing()),
+        _ => piece.validity(),
+    };
+    Ok(Some(NumberChunk { values, validity }))
 }
 
 /// Write dictionary-encoded numbers out, in the domain that holds them exactly.
-fn decode_numbers(schema: &ArrowSchema, piece: &Piece<'_>) -> Option<NumberChunk> {
-    let codes = read_values(schema.format(), piece)?;
-    // SAFETY: the interface promises a dictionary array where the schema has one, alive with its parents.
-    let (word_schema, words) = unsafe {
-        (
-            schema.dictionary.as_ref()?,
-            piece.array.dictionary.as_ref()?,
-        )
+fn decode_numbers(
+    schema: &ArrowSchema,
+    word_schema: &ArrowSchema,
+    piece: &Piece<'_>,
+) -> Result<Option<NumberChunk>, Error> {
+    if word_schema.format() == "n" {
+        // Words without a type take no memory, however many they are: nothing to look up.
+        return read_numbers(word_schema, None, piece);
+    }
+    let words = read_numbers(word_schema, None, &words_of(piece)?)?;
+    let (Some(words), Some(codes)) = (words, read_values(schema.format(), piece)?) else {
+        return Ok(None);
     };
-    let words = read_numbers(word_schema, &Piece::whole(words, piece.owner.clone()).ok()?)?;
     let validity = piece.validity();
     let there = validity.as_ref().map(SharedBits::bits);
     let column = Column::new(vec![words.borrow()]);
@@ -457,13 +534,13 @@ fn decode_numbers(schema: &ArrowSchema, piece: &Piece<'_>) -> Option<NumberChunk
         Common::Signed => look_up::<i64>(&codes, there, piece.len, &column, SharedValues::I64),
         Common::Unsigned => look_up::<u64>(&codes, there, piece.len, &column, SharedValues::U64),
     };
-    Some(NumberChunk {
+    Ok(Some(NumberChunk {
         values,
         validity: Some(SharedBits {
             bytes: Shared::from_vec(bits),
             offset: 0,
         }),
-    })
+    }))
 }
 
 fn look_up<K: Domain>(
@@ -489,29 +566,33 @@ fn look_up<K: Domain>(
     (wrap(Shared::from_vec(values)), bits)
 }
 
-fn read_text(schema: &ArrowSchema, piece: &Piece<'_>) -> Option<TextChunk> {
-    let strings = if schema.dictionary.is_null() {
-        read_strings(schema.format(), piece)?
-    } else {
-        // SAFETY: the interface promises a dictionary array where the schema has one, alive with its parents.
-        let (word_schema, words) = unsafe {
-            (
-                schema.dictionary.as_ref()?,
-                piece.array.dictionary.as_ref()?,
-            )
-        };
-        let words = read_text(word_schema, &Piece::whole(words, piece.owner.clone()).ok()?)?;
-        SharedStrings::Dictionary(read_values(schema.format(), piece)?, Box::new(words))
+fn read_text(
+    schema: &ArrowSchema,
+    words: Option<&ArrowSchema>,
+    piece: &Piece<'_>,
+) -> Result<TextChunk, Error> {
+    let strings = match words {
+        None => read_strings(schema.format(), piece)?,
+        Some(word_schema) => {
+            let words = read_text(word_schema, None, &words_of(piece)?)?;
+            let codes = read_values(schema.format(), piece)?.ok_or_else(unknown_layout)?;
+            SharedStrings::Dictionary(codes, Box::new(words))
+        }
     };
-    Some(TextChunk {
+    Ok(TextChunk {
         strings,
         validity: piece.validity(),
     })
 }
 
-fn read_strings(format: &str, piece: &Piece<'_>) -> Option<SharedStrings> {
-    Some(match format {
+fn unknown_layout() -> Error {
+    input("an Arrow array must have a known layout")
+}
+
+fn read_strings(format: &str, piece: &Piece<'_>) -> Result<SharedStrings, Error> {
+    Ok(match format {
         "b" => {
+            piece.pointer::<u8>(1)?;
             let empty = || SharedBits {
                 bytes: Shared::from_vec(Vec::new()),
                 offset: 0,
@@ -519,52 +600,54 @@ fn read_strings(format: &str, piece: &Piece<'_>) -> Option<SharedStrings> {
             SharedStrings::Bool(piece.bits(1).unwrap_or_else(empty), piece.len)
         }
         "u" => {
-            let offsets: Shared<i32> = piece.shared(1, 1);
-            let end = offsets
-                .slice()
-                .last()
-                .map_or(0, |&end| usize::try_from(end).unwrap_or(0));
-            SharedStrings::Small(offsets, piece.data(2, end))
+            let (offsets, data) = piece.strings()?;
+            SharedStrings::Small(offsets, data)
         }
         "U" => {
-            let offsets: Shared<i64> = piece.shared(1, 1);
-            let end = offsets
-                .slice()
-                .last()
-                .map_or(0, |&end| usize::try_from(end).unwrap_or(0));
-            SharedStrings::Large(offsets, piece.data(2, end))
+            let (offsets, data) = piece.strings()?;
+            SharedStrings::Large(offsets, data)
         }
-        "vu" => {
-            let buffers = usize::try_from(piece.array.n_buffers)
-                .unwrap_or(0)
-                .saturating_sub(3);
-            // SAFETY: the layout's last buffer holds one 64-bit length for each of the variadic buffers.
-            let lengths: Shared<i64> = unsafe {
-                Shared::new(
-                    piece.array.buffer(buffers + 2),
-                    buffers,
-                    piece.owner.clone(),
-                )
-            };
-            let lengths = lengths.slice().iter().enumerate();
-            let data = lengths
-                .map(|(i, &len)| piece.data(i + 2, usize::try_from(len).unwrap_or(0)))
-                .collect();
-            SharedStrings::Views(piece.shared(1, 0), data)
-        }
-        _ => return None,
+        _ => SharedStrings::Views(piece.shared(1)?, read_view_buffers(piece)?),
     })
 }
 
+/// The buffers that views point into: all but validity and views, and the last, which holds one 64-bit length for each.
+fn read_view_buffers(piece: &Piece<'_>) -> Result<Vec<Shared<u8>>, Error> {
+    let buffers = usize::try_from(piece.array.n_buffers)
+        .unwrap_or(0)
+        .saturating_sub(3);
+    let lengths = piece.array.buffer::<i64>(buffers + 2);
+    if buffers > 0 && lengths.is_null() {
+        return Err(input(
+            "an Arrow array of string views must have the lengths of its buffers; got none",
+        ));
+    }
+    // SAFETY: the layout promises one length for each of the buffers.
+    let lengths: Shared<i64> = unsafe { Shared::new(lengths, buffers, piece.owner.clone()) };
+    let lengths = lengths.slice().iter().enumerate();
+    lengths
+        .map(|(index, &len)| piece.data(index + 2, len))
+        .collect()
+}
+
+fn unit_name(code: u8) -> Option<&'static str> {
+    match code {
+        b's' => Some("s"),
+        b'm' => Some("ms"),
+        b'u' => Some("us"),
+        b'n' => Some("ns"),
+        _ => None,
+    }
+}
+
 /// The name of an Arrow type, for errors and for comparing types.
-fn dtype_name(format: &str) -> String {
-    let unit = |code: Option<&u8>| match code {
-        Some(b's') => "s",
-        Some(b'm') => "ms",
-        Some(b'u') => "us",
-        _ => "ns",
-    };
+fn dtype_name(schema: &ArrowSchema) -> Result<String, Error> {
+    if schema.dictionary()?.is_some() {
+        return Ok("nested".into());
+    }
+    let format = schema.format();
     let bytes = format.as_bytes();
+    let unit = bytes.get(2).and_then(|&code| unit_name(code));
     let known = match bytes {
         b"n" => "null",
         b"b" => "bool",
@@ -582,13 +665,18 @@ fn dtype_name(format: &str) -> String {
         b"u" | b"U" | b"vu" => "string",
         b"tdD" => "date[D]",
         b"tdm" => "date[ms]",
-        [b't', b't', ..] => return format!("time[{}]", unit(bytes.get(2))),
-        [b't', b's', ..] => return format!("datetime[{}]", unit(bytes.get(2))),
-        [b't', b'D', ..] => return format!("duration[{}]", unit(bytes.get(2))),
+        [b't', kind @ (b't' | b's' | b'D'), ..] if unit.is_some() => {
+            let kind = match kind {
+                b't' => "time",
+                b's' => "datetime",
+                _ => "duration",
+            };
+            return Ok(format!("{kind}[{}]", unit.unwrap_or_default()));
+        }
         [b'd', ..] => "decimal",
         [b'z' | b'Z' | b'w', ..] | b"vz" => "binary",
         [b'+', ..] => "nested",
-        _ => return format!("Arrow format {format:?}"),
+        _ => return Ok(format!("Arrow format {format:?}")),
     };
-    known.to_string()
+    Ok(known.to_string())
 }

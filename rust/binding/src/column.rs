@@ -1,70 +1,13 @@
-//! What Python holds of a column: its name, its type, and chunks of memory that others own.
+//! What Python holds of a column: its name, its type and its [`Contents`].
 
-use crate::arrow;
-use crate::buffer::{Shared, SharedBits, SharedValues};
+use crate::capsule;
+use crate::contents::{Contents, NumberChunk, SharedStrings, TextChunk};
 use crate::errors;
+use crate::memory::{Shared, SharedBits, SharedValues};
 use pyo3::prelude::*;
-use tidewheel_core::categories::{StringChunk, StringColumn, Strings};
-use tidewheel_core::column::{Chunk, Column, Values};
+use tidewheel_core::categories::StringColumn;
+use tidewheel_core::column::Column;
 use tidewheel_core::units::Units;
-
-/// A run of numbers.
-pub struct NumberChunk {
-    pub values: SharedValues,
-    pub validity: Option<SharedBits>,
-}
-
-impl NumberChunk {
-    pub fn borrow(&self) -> Chunk<'_> {
-        Chunk {
-            values: self.values.values(),
-            validity: self.validity.as_ref().map(SharedBits::bits),
-        }
-    }
-}
-
-/// Text in one of Arrow's layouts.
-pub enum SharedStrings {
-    Small(Shared<i32>, Shared<u8>),
-    Large(Shared<i64>, Shared<u8>),
-    Views(Shared<[u8; 16]>, Vec<Shared<u8>>),
-    Dictionary(SharedValues, Box<TextChunk>),
-    Bool(SharedBits, usize),
-}
-
-/// A run of strings.
-pub struct TextChunk {
-    pub strings: SharedStrings,
-    pub validity: Option<SharedBits>,
-}
-
-impl TextChunk {
-    pub fn borrow(&self) -> StringChunk<'_> {
-        let strings = match &self.strings {
-            SharedStrings::Small(offsets, data) => Strings::Small(offsets.slice(), data.slice()),
-            SharedStrings::Large(offsets, data) => Strings::Large(offsets.slice(), data.slice()),
-            SharedStrings::Views(views, data) => {
-                Strings::Views(views.slice(), data.iter().map(Shared::slice).collect())
-            }
-            SharedStrings::Dictionary(codes, words) => {
-                Strings::Dictionary(codes.values(), Box::new(words.borrow()))
-            }
-            SharedStrings::Bool(bits, len) => Strings::Bool(bits.bits(), *len),
-        };
-        StringChunk {
-            strings,
-            validity: self.validity.as_ref().map(SharedBits::bits),
-        }
-    }
-}
-
-/// The contents of a column.
-pub enum Contents {
-    Numbers(Vec<NumberChunk>),
-    Text(Vec<TextChunk>),
-    /// A type that no statistic takes, and the number of rows.
-    Unsupported(usize),
-}
 
 /// A column of a table, or an array.
 #[pyclass(frozen, name = "Column", module = "tidewheel._native")]
@@ -87,48 +30,21 @@ impl PyColumn {
 
     /// The numbers, if the column holds numbers (or booleans, as 0 and 1).
     pub fn numbers(&self) -> PyResult<Column<'_>> {
-        match &self.contents {
-            Contents::Numbers(chunks) => Ok(Column::new(
-                chunks.iter().map(NumberChunk::borrow).collect(),
-            )),
-            Contents::Text(chunks) => chunks
-                .iter()
-                .map(|chunk| self.boolean(chunk))
-                .collect::<PyResult<_>>()
-                .map(Column::new),
-            Contents::Unsupported(_) => Err(self.refuse("numbers")),
-        }
+        self.contents
+            .numbers()
+            .ok_or_else(|| self.refuse("numbers"))
     }
 
     /// Rows, missing ones included.
     pub fn rows(&self) -> usize {
-        match &self.contents {
-            Contents::Numbers(chunks) => {
-                chunks.iter().map(|chunk| chunk.values.values().len()).sum()
-            }
-            Contents::Text(chunks) => chunks.iter().map(|chunk| chunk.borrow().len()).sum(),
-            Contents::Unsupported(rows) => *rows,
-        }
-    }
-
-    fn boolean<'a>(&self, chunk: &'a TextChunk) -> PyResult<Chunk<'a>> {
-        let SharedStrings::Bool(bits, len) = &chunk.strings else {
-            return Err(self.refuse("numbers"));
-        };
-        Ok(Chunk {
-            values: Values::Bool(bits.bits(), *len),
-            validity: chunk.validity.as_ref().map(SharedBits::bits),
-        })
+        self.contents.rows()
     }
 
     /// The strings, if the column holds strings or booleans.
     pub fn strings(&self) -> PyResult<StringColumn<'_>> {
-        match &self.contents {
-            Contents::Text(chunks) => Ok(StringColumn {
-                chunks: chunks.iter().map(TextChunk::borrow).collect(),
-            }),
-            _ => Err(self.refuse("strings or booleans")),
-        }
+        self.contents
+            .strings()
+            .ok_or_else(|| self.refuse("strings or booleans"))
     }
 
     /// The error of a column of the wrong type.
@@ -253,12 +169,12 @@ impl PyUnits {
 
 #[pyfunction]
 pub fn read_array(name: &str, values: &Bound<'_, PyAny>) -> PyResult<PyColumn> {
-    arrow::read(values, Some(name))?
+    capsule::read(values, Some(name))?
         .pop()
         .ok_or_else(|| errors::input_type(format!("{name:?} has no values")))
 }
 
 #[pyfunction]
 pub fn read_table(table: &Bound<'_, PyAny>) -> PyResult<Vec<PyColumn>> {
-    arrow::read(table, None)
+    capsule::read(table, None)
 }

@@ -1,17 +1,21 @@
 //! Python binding of `tidewheel_core`: reads arguments, calls the core once without the interpreter lock, wraps results.
 //!
-//! [`buffer`] and [`arrow`] hold all the `unsafe`: they turn foreign memory into slices. [`column`] is what Python
-//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states, [`ranks`] references sorted once,
-//! [`errors`] the exceptions.
+//! All the `unsafe` turns foreign memory into slices: [`memory`] holds them, [`buffer`] borrows NumPy's, [`arrow`] reads
+//! Arrow's structs, [`capsule`] moves those out of Python. [`contents`] is what they make of a column, [`column`] what
+//! Python holds of it, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states,
+//! [`ranks`] those of references sorted once, [`errors`] the exceptions. The fuzz targets in `fuzz/` compile `memory`, `contents` and `arrow` without Python.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(unsafe_code)]
 
 mod arrow;
 mod blocks;
 mod buffer;
+mod capsule;
 mod column;
+mod contents;
 mod errors;
 mod functions;
+mod memory;
 mod ranks;
 mod results;
 
@@ -27,12 +31,12 @@ mod _native {
     }
 
     #[pymodule_export]
-    use super::arrow::Batches;
-    #[pymodule_export]
     use super::blocks::{
         FittedBlocks, KsEnclosure, PyBlocks, PyVocabulary, count_blocks, count_vocabularies,
         enclose_ks, fit_blocks, fit_vocabulary,
     };
+    #[pymodule_export]
+    use super::capsule::Batches;
     #[pymodule_export]
     use super::column::{PyColumn, PyUnits, read_array, read_table};
     #[pymodule_export]

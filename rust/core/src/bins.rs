@@ -296,6 +296,14 @@ impl<K: Domain> Guide<K> {
 ///
 /// # Errors
 /// [`Error::Input`] for fewer than two edges, or edges that do not increase strictly.
+///
+/// ```
+/// use tidewheel_core::bins;
+/// let edges = bins::closed(vec![0.0, 1.0, 2.0])?;
+/// // Slot 0 lies below the bins, slot 3 above them; the last edge belongs to the last bin.
+/// assert_eq!([-1.0, 0.0, 1.0, 2.0, 2.1].map(|x| edges.slot(x)), [0, 1, 2, 2, 3]);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn closed<K: Domain>(mut edges: Vec<K>) -> Result<Thresholds<K>, Error> {
     if edges.len() < 2 {
         return Err(Error::Input(format!(

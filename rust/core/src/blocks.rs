@@ -77,6 +77,19 @@ pub struct Fit<K> {
 ///
 /// # Errors
 /// [`Error::Input`] when `bins` is 0.
+///
+/// ```
+/// use tidewheel_core::blocks::{Blocks, fit};
+/// use tidewheel_core::column::{Column, Values};
+/// let reference: Vec<f64> = (0..50).map(f64::from).collect();
+/// let learned = fit::<f64>(&Column::from(Values::F64(&reference)), 10, None)?;
+/// let blocks = Blocks::new(learned.edges)?;
+/// let count = |batch: &[f64]| blocks.count(&Column::from(Values::F64(batch)), None).counts;
+/// // Counts of batches add up to those of the whole.
+/// let (one, other, whole) = (count(&[1.0, 7.5]), count(&[49.0]), count(&[7.5, 49.0, 1.0]));
+/// assert!(one.iter().zip(&other).map(|(a, b)| a + b).eq(whole));
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn fit<K: Domain>(
     reference: &Column<'_>,
     bins: usize,

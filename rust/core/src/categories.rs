@@ -415,6 +415,20 @@ pub fn ranked<'a>(
 }
 
 /// The strings of a reference: the first few by name, the others known, all else unseen.
+///
+/// ```
+/// use tidewheel_core::categories::{StringChunk, StringColumn, Strings, Vocabulary};
+/// fn column<'a>(offsets: &'a [i32], text: &'a [u8]) -> StringColumn<'a> {
+///     StringColumn {
+///         chunks: vec![StringChunk { strings: Strings::Small(offsets, text), validity: None }],
+///     }
+/// }
+///
+/// let known = Vocabulary::new(&column(&[0, 1, 2, 3], b"abc"), 2)?;
+/// // Rows of "a", of "b", of other known strings, of strings never seen.
+/// assert_eq!(known.count(&column(&[0, 1, 2, 3, 4], b"aacz"), None).counts, [2, 0, 1, 1]);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     places: FoldMap<Box<[u8]>, u32>,
@@ -492,6 +506,20 @@ pub struct Categories {
 }
 
 /// Count both columns over the `most` frequent strings of the reference.
+///
+/// ```
+/// use tidewheel_core::categories::{StringChunk, StringColumn, Strings, compare};
+/// fn column<'a>(offsets: &'a [i32], text: &'a [u8]) -> StringColumn<'a> {
+///     StringColumn {
+///         chunks: vec![StringChunk { strings: Strings::Small(offsets, text), validity: None }],
+///     }
+/// }
+///
+/// let found = compare(&column(&[0, 1, 2, 3], b"aab"), &column(&[0, 1, 2, 3, 4], b"abbc"), 50, None);
+/// assert_eq!(found.names, [b"a", b"b"]);
+/// assert_eq!((found.reference, found.current), (vec![2, 1, 0], vec![1, 2, 1]));
+/// assert_eq!(found.unseen, 1);
+/// ```
 pub fn compare(
     reference: &StringColumn<'_>,
     current: &StringColumn<'_>,

@@ -225,6 +225,18 @@ pub struct Task {
 }
 
 /// A column as a sequence of chunks.
+///
+/// ```
+/// use tidewheel_core::column::{Bits, Chunk, Column, Values};
+/// let (first, second) = ([1.0f32, 2.0], [3.0f32, 4.0, 5.0]);
+/// let there = [0b0000_0101];
+/// let column = Column::new(vec![
+///     Chunk { values: Values::F32(&first), validity: None },
+///     // The second of these three is missing.
+///     Chunk { values: Values::F32(&second), validity: Some(Bits::new(&there, 0)) },
+/// ]);
+/// assert_eq!(column.len(), 5);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Column<'a> {
     chunks: Vec<Chunk<'a>>,
@@ -380,6 +392,16 @@ impl<'a> Column<'a> {
             (false, true) if !all().any(|values| values.is_signed()) => Common::Unsigned,
             _ => Common::Float,
         }
+    }
+}
+
+impl<'a> From<Values<'a>> for Column<'a> {
+    /// A column of one chunk in which nothing is missing.
+    fn from(values: Values<'a>) -> Self {
+        Self::new(vec![Chunk {
+            values,
+            validity: None,
+        }])
     }
 }
 

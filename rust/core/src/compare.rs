@@ -31,6 +31,17 @@ pub struct Numeric<K> {
 }
 
 /// Compare a pair of numeric columns.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::compare::numeric;
+/// let reference: Vec<f64> = (0..1000).map(f64::from).collect();
+/// let current: Vec<f64> = reference.iter().map(|x| x + 100.0).collect();
+/// let found = numeric::<f64>(&Column::from(Values::F64(&reference)), &Column::from(Values::F64(&current)), 4, None);
+/// assert_eq!(found.reference_counts, [250, 250, 250, 250]);
+/// assert_eq!(found.current_counts, [150, 250, 250, 350]);
+/// assert_eq!(found.distance.map(|distance| distance.statistic()), Some(0.1));
+/// ```
 pub fn numeric<K: Domain>(
     reference: &Column<'_>,
     current: &Column<'_>,

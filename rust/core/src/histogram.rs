@@ -98,6 +98,18 @@ fn add_one(table: &mut [u32], at: u32) {
 }
 
 /// Count the finite values of a column per slot of the thresholds.
+///
+/// ```
+/// use tidewheel_core::bins::Thresholds;
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::histogram::count_slots;
+/// let values = [0.5, 1.0, 1.5, 7.0, f64::NAN];
+/// let counted = count_slots(&Column::from(Values::F64(&values)), &Thresholds::new(vec![1.0, 2.0])?, None);
+/// // Below 1, from 1 to below 2, from 2 on; NaN beside them.
+/// assert_eq!(counted.counts, [1, 2, 1]);
+/// assert_eq!(counted.parts.nan, 1);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn count_slots<K: Domain>(
     column: &Column<'_>,
     thresholds: &Thresholds<K>,

@@ -68,6 +68,17 @@ impl<K> Distance<K> {
 ///
 /// # Errors
 /// [`Error::Input`] when one of the columns holds no number.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::ks::{Alternative, distance};
+/// let (reference, current) = ([1.0, 2.0, 3.0, 4.0], [3.0, 3.5, 4.0, 9.0]);
+/// let (r, c) = (Column::from(Values::F64(&reference)), Column::from(Values::F64(&current)));
+/// let found = distance::<f64>(&r, &c, Alternative::TwoSided, None)?;
+/// // Half of the reference lies at or below 2, and nothing of the current sample.
+/// assert_eq!((found.statistic(), found.location, found.sign), (0.5, 2.0, 1));
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn distance<K: Domain>(
     reference: &Column<'_>,
     current: &Column<'_>,
@@ -170,6 +181,14 @@ impl Enclosure {
 ///
 /// # Errors
 /// [`Error::Input`] when the vectors differ in length or a side holds no value.
+///
+/// ```
+/// use tidewheel_core::ks::enclose;
+/// let found = enclose(&[50, 50], &[30, 70], &[false, false])?;
+/// // At the border the distance is 0.2; inside a block it may be more.
+/// assert_eq!(found.ends(), (0.2, 0.7));
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn enclose(reference: &[u64], current: &[u64], single: &[bool]) -> Result<Enclosure, Error> {
     if reference.len() != current.len() || reference.len() != single.len() {
         let (r, c, s) = (reference.len(), current.len(), single.len());

@@ -10,7 +10,17 @@ use std::thread;
 /// Below this many rows a call runs in the calling thread: starting a thread costs as much as counting 50,000 values.
 pub const INLINE_ROWS: usize = 1 << 18;
 
-/// Threads to use for `rows` rows: those asked for, else `TIDEWHEEL_THREADS`, else one per core; one for few rows.
+/// Variables that say "a worker of Ray, or of Spark": such an engine runs one worker per core, each with its own part of
+/// the data, and threads of ours would only take cores from the others. Ray sets the first in the workers that its raylet
+/// starts (and in what they start); Spark the others in its Python workers, not in the driver, one or another by version.
+const WORKER_VARIABLES: [&str; 4] = [
+    "RAY_RAYLET_PID",
+    "PYTHON_WORKER_FACTORY_SECRET",
+    "PYTHON_WORKER_FACTORY_SOCK_DIR",
+    "PYTHON_WORKER_FACTORY_SOCK_PATH",
+];
+
+/// Threads to use for `rows` rows: as [`available`], but one for few rows.
 pub fn threads_for(requested: Option<usize>, rows: usize) -> usize {
     if rows < INLINE_ROWS {
         return 1;
@@ -18,7 +28,8 @@ pub fn threads_for(requested: Option<usize>, rows: usize) -> usize {
     available(requested)
 }
 
-/// Threads to use for work that is large for sure.
+/// Threads to use for work that is large for sure: those asked for, else `TIDEWHEEL_THREADS`, else one inside a worker of
+/// Ray or Spark, else one per core.
 pub fn available(requested: Option<usize>) -> usize {
     let from_environment = || {
         std::env::var("TIDEWHEEL_THREADS")
@@ -28,9 +39,17 @@ pub fn available(requested: Option<usize>) -> usize {
     let threads = requested
         .or_else(from_environment)
         .filter(|&threads| threads > 0);
-    threads
-        .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
-        .min(256)
+    threads.unwrap_or_else(by_default).min(256)
+}
+
+fn by_default() -> usize {
+    let is_worker = WORKER_VARIABLES
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    if is_worker {
+        return 1;
+    }
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Run `work` on the tasks `0..tasks`, each thread folding its share into a state of its own; return the states.
@@ -73,6 +92,11 @@ pub fn fold<S: Send>(
 }
 
 /// Run `work` on the tasks `0..tasks` and return the results in the order of the tasks.
+///
+/// ```
+/// use tidewheel_core::parallel::map;
+/// assert_eq!(map(4, 2, |task| task * task), [0, 1, 4, 9]);
+/// ```
 pub fn map<R: Send>(tasks: usize, threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
     let states = fold(
         tasks,

@@ -21,6 +21,14 @@ pub enum Smoothing {
 ///
 /// # Errors
 /// [`Error::Input`] when the vectors differ in length or one of them is empty or sums to 0.
+///
+/// ```
+/// use tidewheel_core::psi::{Smoothing, psi};
+/// let found = psi(&[50, 50], &[25, 75], Smoothing::None)?;
+/// // (0.5 - 0.25) ln(0.5 / 0.25) + (0.5 - 0.75) ln(0.5 / 0.75)
+/// assert!((found - 0.25 * 3f64.ln()).abs() < 1e-15);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn psi(reference: &[u64], current: &[u64], smoothing: Smoothing) -> Result<f64, Error> {
     if reference.len() != current.len() {
         let (one, other) = (reference.len(), current.len());

@@ -7,6 +7,16 @@ use crate::merge;
 use crate::select;
 
 /// Both samples, sorted, with what was counted apart.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::ranks::Sorted;
+/// let (reference, current) = ([0.0, 1.0], [2.0, 3.0]);
+/// let sorted = Sorted::<f64>::new(&Column::from(Values::F64(&reference)), &Column::from(Values::F64(&current)))?;
+/// // F - G is 1/2 on [0, 1), 1 on [1, 2), 1/2 on [2, 3).
+/// assert!((sorted.energy_distance() - 3f64.sqrt()).abs() < 1e-15);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sorted<K> {
     r: Vec<K>,

@@ -263,6 +263,16 @@ pub struct Fitted<K> {
 ///
 /// # Errors
 /// [`Error::Input`] when `bins` is 0 or the reference has no finite value.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::select::quantile_bins;
+/// let values: Vec<f64> = (0..100).rev().map(f64::from).collect();
+/// let bins = quantile_bins::<f64>(&Column::from(Values::F64(&values)), 4, None)?;
+/// assert_eq!(bins.thresholds.values(), [25.0, 50.0, 75.0]);
+/// assert_eq!(bins.counts, [25, 25, 25, 25]);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn quantile_bins<K: Domain>(
     reference: &Column<'_>,
     bins: usize,
@@ -346,6 +356,15 @@ fn push_above<K: Domain>(edges: &mut Vec<K>, edge: K) {
 }
 
 /// Find the least and greatest finite value.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::select::range;
+/// let values = [3.0, f64::INFINITY, -1.0];
+/// let (ends, parts) = range::<f64>(&Column::from(Values::F64(&values)), None);
+/// assert_eq!(ends, Some((-1.0, 3.0)));
+/// assert_eq!(parts.infinite_above, 1);
+/// ```
 pub fn range<K: Domain>(column: &Column<'_>, threads: Option<usize>) -> (Option<(K, K)>, Parts) {
     let tasks = column.tasks();
     let threads = parallel::threads_for(threads, column.len());

@@ -131,6 +131,16 @@ impl Layout {
 }
 
 /// Count both samples on even bins; `None` without a finite value or when the range is too wide for `f64`.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::shape::count;
+/// let (reference, current) = ([1.0, 2.0, 2.0], [2.0, 3.0]);
+/// let shape = count::<f64>(&Column::from(Values::F64(&reference)), &Column::from(Values::F64(&current)), None);
+/// let shape = shape.expect("both samples have finite values");
+/// assert_eq!(shape.reference.iter().sum::<u64>(), 3);
+/// assert_eq!(shape.current.iter().sum::<u64>(), 2);
+/// ```
 pub fn count<K: Domain>(
     reference: &Column<'_>,
     current: &Column<'_>,

@@ -137,6 +137,12 @@ fn fraction(step: impl Fn(f64) -> (f64, f64)) -> f64 {
 }
 
 /// Upper tail of the chi-square law with `df` degrees of freedom.
+///
+/// ```
+/// use tidewheel_core::special::chi2_sf;
+/// // With two degrees of freedom the tail is exp(-x / 2).
+/// assert!((chi2_sf(3.0, 2.0) / (-1.5f64).exp() - 1.0).abs() < 1e-12);
+/// ```
 pub fn chi2_sf(x: f64, df: f64) -> f64 {
     if x.is_nan() {
         f64::NAN
@@ -183,6 +189,12 @@ fn beta_i_below(a: f64, b: f64, x: f64) -> f64 {
 }
 
 /// Upper tail of Fisher's F law.
+///
+/// ```
+/// use tidewheel_core::special::f_sf;
+/// // With (2, 2) degrees of freedom the tail is 1 / (1 + x).
+/// assert!((f_sf(3.0, 2.0, 2.0) - 0.25).abs() < 1e-15);
+/// ```
 pub fn f_sf(x: f64, df_between: f64, df_within: f64) -> f64 {
     if x <= 0.0 {
         return 1.0;

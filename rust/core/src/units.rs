@@ -47,6 +47,18 @@ pub fn encode_strings(column: &StringColumn<'_>) -> Units {
 /// Count rows per unit and slot; two more places per unit take the infinite and the missing (or NaN) rows.
 ///
 /// The result is a table of `units.count` rows of `thresholds.slots() + 2` entries, row by row.
+///
+/// ```
+/// use tidewheel_core::bins::Thresholds;
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::units::{count_numbers, encode_numbers};
+/// let (days, values) = ([7i64, 7, 9], [1.0, 5.0, f64::NAN]);
+/// let units = encode_numbers::<i64>(&Column::from(Values::I64(&days)));
+/// let table = count_numbers(&Column::from(Values::F64(&values)), &Thresholds::new(vec![3.0])?, &units);
+/// // Per day: below 3, from 3 on, infinite, missing or NaN.
+/// assert_eq!(table, [1, 1, 0, 0, 0, 0, 0, 1]);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn count_numbers<K: Domain>(
     column: &Column<'_>,
     thresholds: &Thresholds<K>,

@@ -50,6 +50,15 @@ pub struct Distance {
 ///
 /// # Errors
 /// [`Error::Input`] when one of the columns holds no number.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::wasserstein::distance;
+/// let (reference, current) = ([0.0, 1.0, 3.0], [5.0, 6.0, 8.0]);
+/// let found = distance(&Column::from(Values::F64(&reference)), &Column::from(Values::F64(&current)), None)?;
+/// assert_eq!(found.statistic, 5.0);
+/// # Ok::<(), tidewheel_core::Error>(())
+/// ```
 pub fn distance(
     reference: &Column<'_>,
     current: &Column<'_>,
