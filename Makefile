@@ -7,7 +7,7 @@ EXTENSION := $(VENV)/.extension
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 OUT ?= tidewheel-demo
 
-.PHONY: setup demo test lint bench drill format clean
+.PHONY: setup demo test lint bench agreement drill format clean
 
 setup: $(EXTENSION)
 
@@ -42,6 +42,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s
+
+# 132,000 random cases against SciPy and NumPy (15 minutes); writes docs/agreement.md.
+agreement: setup
+	$(BIN)/python benches/agreement.py
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup
