@@ -43,7 +43,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s
 
-# 121,000 random cases against SciPy and NumPy (4 minutes of a core); writes docs/agreement.md.
+# 108,000 random cases against SciPy and NumPy (2 minutes of a core); writes docs/agreement.md.
 agreement: setup
 	$(BIN)/python benches/agreement.py
 

@@ -140,8 +140,12 @@ def test_an_empty_bin_adds_a_little():
     reference = [100] * 10
     current = [0, 200, *[100] * 8]
     full = [100, 100, *[100] * 8]
-    added = drift.psi(np.repeat(range(10), reference), np.repeat(range(10), current), bins=range(11)).statistic
-    assert drift.psi(np.repeat(range(10), reference), np.repeat(range(10), full), bins=range(11)).statistic == 0
+    added = drift.psi(
+        np.repeat(range(10), reference), np.repeat(range(10), current), bins=range(11)
+    ).statistic
+    assert (
+        drift.psi(np.repeat(range(10), reference), np.repeat(range(10), full), bins=range(11)).statistic == 0
+    )
     # (c + 1/2) / (n + B/2): shares of 100.5 and 0.5 in 1,005, and 100.5 and 200.5.
     expected = 100 / 1_005 * math.log(201) + 100 / 1_005 * math.log(200.5 / 100.5)
     assert added == pytest.approx(expected, rel=1e-12)
