@@ -1,4 +1,4 @@
-"""Relations that hold whatever the data: every statistic against every change that must not matter, or must in a known way."""
+"""Relations that hold whatever the data: every statistic against changes that must not matter, or matter in a known way."""
 
 import os
 import subprocess
