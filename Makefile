@@ -14,7 +14,7 @@ FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpa
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 
-.PHONY: setup demo test lint bench bench-instructions drill wheel check-wheel fuzz format clean
+.PHONY: setup demo test lint bench bench-instructions agreement drill wheel check-wheel fuzz format clean
 
 setup: $(EXTENSION)
 
@@ -57,6 +57,9 @@ bench-instructions:
 	@command -v valgrind >/dev/null || { echo "valgrind is needed: apt-get install valgrind"; exit 1; }
 	cargo build --quiet --release -p tidewheel-core --example kernels
 	$(PYTHON) benches/instructions.py $${CARGO_TARGET_DIR:-target}/release/examples/kernels
+# 108,000 random cases against SciPy and NumPy (2 minutes of a core); writes docs/agreement.md.
+agreement: setup
+	$(BIN)/python benches/agreement.py
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tidewheel import drift
@@ -23,8 +23,11 @@ def test_hand_worked_example():
 )
 def test_even_bins_are_numpys(values, bins, dtype):
     values = np.array(values, dtype)
+    try:
+        expected, expected_edges = np.histogram(values, bins)
+    except ValueError:
+        assume(False)
     counts, edges = drift.histogram(values, bins)
-    expected, expected_edges = np.histogram(values.astype("f8"), bins)
     assert edges.tolist() == expected_edges.tolist()
     assert counts.tolist() == expected.tolist()
 

@@ -243,7 +243,12 @@ REFUSED = {
     ),
     "a scalar": ((1.0, [1.0]), {}, InputTypeError, "'reference' must be one-dimensional; got float"),
     "complex": ((np.ones(2, complex), [1.0]), {}, InputTypeError, "got complex128"),
-    "method": (([1.0], [1.0]), {"method": "best"}, UnknownNameError, '"auto", "exact", "asymp"; got "best"'),
+    "method": (
+        ([1.0], [1.0]),
+        {"method": "best"},
+        UnknownNameError,
+        '"exact", "asymp", "accurate"; got "best"',
+    ),
     "alternative": (([1.0], [1.0]), {"alternative": "more"}, UnknownNameError, '"greater"; got "more"'),
     "times of two units": (
         (np.array([1], "M8[s]"), np.array([1], "M8[us]")),

@@ -175,7 +175,7 @@ class KsResult:
         pvalue: Its p-value.
         location: The least value at which the distance is attained.
         sign: +1 if the reference's distribution function is the larger there, else -1.
-        method: "exact" or "asymp": how the p-value was computed.
+        method: "exact", "asymp" or "expansion": how the p-value was computed.
         beside: Rows left out (missing, NaN), and infinite rows (ranked).
         n: Reference values used.
         m: Current values used.

@@ -202,10 +202,11 @@ pub fn ks_pvalue(
         "auto" => Method::Auto,
         "exact" => Method::Exact,
         "asymp" => Method::Asymptotic,
+        "accurate" => Method::Accurate,
         _ => {
             return Err(errors::unknown_name(
                 "method",
-                &["auto", "exact", "asymp"],
+                &["auto", "exact", "asymp", "accurate"],
                 method,
             ));
         }

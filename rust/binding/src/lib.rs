@@ -3,7 +3,8 @@
 //! All the `unsafe` turns foreign memory into slices: [`memory`] holds them, [`buffer`] borrows NumPy's, [`arrow`] reads
 //! Arrow's structs, [`capsule`] moves those out of Python. [`contents`] is what they make of a column, [`column`] what
 //! Python holds of it, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states,
-//! [`ranks`] those of references sorted once, [`errors`] the exceptions. The fuzz targets in `fuzz/` compile `memory`, `contents` and `arrow` without Python.
+//! [`ranks`] those of references sorted once, [`errors`] the exceptions. The fuzz targets in `fuzz/` compile `memory`,
+//! `contents` and `arrow` without Python.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(unsafe_code)]
 

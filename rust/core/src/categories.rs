@@ -715,4 +715,40 @@ mod tests {
             (1, [4, 4], [2, 1])
         );
     }
+
+    /// Two strings of 15 bytes with one hash: their first words are folded, and their tails make up for the difference.
+    fn colliding() -> [[u8; 15]; 2] {
+        let state = |word: u64| {
+            let mut hasher = FoldHasher::default();
+            hasher.write_u64(word);
+            hasher.finish()
+        };
+        // The top byte of the last word is the length, so the states must agree there.
+        let other = (1..u64::MAX)
+            .find(|word| (state(*word) ^ state(0)) >> 56 == 0)
+            .unwrap();
+        [0, other].map(|word| {
+            let tail = (state(word) ^ state(0)).to_le_bytes();
+            let mut bytes = [0; 15];
+            bytes[..8].copy_from_slice(&word.to_le_bytes());
+            bytes[8..].copy_from_slice(&tail[..7]);
+            bytes
+        })
+    }
+
+    #[test]
+    fn strings_with_one_hash_are_told_apart() {
+        let words = colliding();
+        let hash = |bytes: &[u8]| {
+            let mut hasher = FoldHasher::default();
+            hasher.write(bytes);
+            hasher.finish()
+        };
+        assert_eq!(hash(&words[0]), hash(&words[1]));
+        assert_ne!(words[0], words[1]);
+        let data = [words[0], words[1], words[1]].concat();
+        let tally = count(&chunk(&[0, 15, 30, 45], &data), None);
+        assert_eq!(tally.counts.get(&words[0][..]), Some(&1));
+        assert_eq!(tally.counts.get(&words[1][..]), Some(&2));
+    }
 }

@@ -276,4 +276,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn counts_pass_two_to_32() {
+        // A task is far below what a lane can hold, and lanes are added up in 64 bits.
+        assert!(crate::column::TASK_ROWS < u32::MAX as usize);
+        let mut tally = Tally::new(3);
+        tally.table.fill(u32::MAX);
+        let mut counts = vec![1u64 << 40; 3];
+        tally.flush(&mut counts);
+        assert_eq!(counts, [(1 << 40) + LANES as u64 * u64::from(u32::MAX); 3]);
+        assert!(tally.table.iter().all(|count| *count == 0));
+    }
 }

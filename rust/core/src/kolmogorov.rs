@@ -1,9 +1,11 @@
 //! Laws of the Kolmogorov-Smirnov distance: the one-sample law that SciPy uses for large samples, and its limit.
 //!
 //! `one_sample_sf` follows the choice of methods of Simard and L'Ecuyer, Journal of Statistical Software 39(11), 2011,
-//! with the limits that `scipy.stats.kstwo` has, so that both give the same p.
+//! with the limits that `scipy.stats.kstwo` has, so that both give the same p. The two-sample law itself, where it cannot be
+//! counted, is in `expansion`.
 
 use crate::exact;
+use crate::expansion;
 use crate::ks::Alternative;
 use crate::special::{deviance, stirling_error};
 use std::f64::consts::PI;
@@ -18,6 +20,8 @@ const SUM_UP_TO: u64 = 1_000_000;
 const ZERO_FROM: f64 = 370.0;
 /// SciPy's `auto` is exact up to this sample size.
 const AUTO_EXACT_UP_TO: u64 = 10_000;
+/// `accurate` counts up to so many lattice points, in about a third of a second.
+const ACCURATE_POINTS: f64 = 1e9;
 
 /// How to compute a p-value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub enum Method {
     Exact,
     /// Asymptotic.
     Asymptotic,
+    /// Exact up to 1e9 lattice points, else by the first crossings of the lattice; never as SciPy where SciPy errs.
+    Accurate,
 }
 
 /// Compute the p-value of the two-sample distance `statistic` as `scipy.stats.ks_2samp` does; say whether it is exact.
@@ -46,14 +52,16 @@ pub fn two_sample_p(
     alternative: Alternative,
     method: Method,
 ) -> (f64, bool) {
+    if method == Method::Accurate {
+        return accurate_p(statistic, n, m, alternative);
+    }
     let wants_exact = match method {
         Method::Auto => n.max(m) <= AUTO_EXACT_UP_TO,
         Method::Exact => true,
-        Method::Asymptotic => false,
+        Method::Asymptotic | Method::Accurate => false,
     };
     if wants_exact && exact::is_exact_possible(n, m, alternative) {
-        let lcm = (n / exact::gcd(n, m)) as f64 * m as f64;
-        let h = (statistic * lcm).round_ties_even().clamp(0.0, lcm) as u64;
+        let h = lattice_steps(statistic, n, m);
         return (exact::p_value(n, m, h, alternative), true);
     }
     let (large, small) = (n.max(m) as f64, n.min(m) as f64);
@@ -75,6 +83,21 @@ pub fn two_sample_p(
     let correction =
         2.0 * z * (large + 2.0 * small) / (large * small * (large + small)).sqrt() / 3.0;
     ((-2.0 * z * z - correction).exp().clamp(0.0, 1.0), false)
+}
+
+/// The distance in units of `1 / lcm(n, m)`, of which it is a whole multiple.
+fn lattice_steps(statistic: f64, n: u64, m: u64) -> u64 {
+    let lcm = (n / exact::gcd(n, m)) as f64 * m as f64;
+    (statistic * lcm).round_ties_even().clamp(0.0, lcm) as u64
+}
+
+/// Count the lattice where that is affordable, else expand.
+fn accurate_p(statistic: f64, n: u64, m: u64, alternative: Alternative) -> (f64, bool) {
+    let h = lattice_steps(statistic, n, m);
+    if exact::points(n, m, h, alternative) <= ACCURATE_POINTS {
+        return (exact::p_value(n, m, h, alternative), true);
+    }
+    (expansion::p_value(statistic, n, m, alternative), false)
 }
 
 /// Upper tail of the one-sample two-sided distance of `n` values.

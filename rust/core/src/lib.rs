@@ -23,10 +23,11 @@
 //!
 //! Where to look: [`cells`] maps values to small indices without branching, [`bins`] turns that into exact bins,
 //! [`histogram`] counts, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
-//! branch and bound over cells, [`reference`] the same against a reference sorted once, [`wasserstein`] that distance by sums over the cells of [`offsets`], [`ranks`] what
-//! needs both samples sorted ([`merge`]), [`blocks`] are the mergeable state of a stream, [`categories`] counts strings,
-//! [`units`] counts per cluster, [`psi`] and [`kolmogorov`] hold the formulas, [`special`] the functions under them,
-//! [`shape`] counts for the eye, [`tier`] names the vector instructions in use, [`compare`] runs whole columns.
+//! branch and bound over cells, [`reference`] the same against a reference sorted once, [`wasserstein`] that distance by
+//! sums over the cells of [`offsets`], [`ranks`] what needs both samples sorted ([`merge`]), [`blocks`] are the mergeable
+//! state of a stream, [`categories`] counts strings, [`units`] counts per cluster, [`psi`], [`kolmogorov`], [`exact`] and
+//! [`expansion`] hold the formulas, [`special`] the functions under them, [`shape`] counts for the eye, [`tier`] names the
+//! vector instructions in use, [`compare`] runs whole columns.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -40,6 +41,7 @@ mod dispatch;
 pub mod domain;
 pub mod error;
 pub mod exact;
+pub mod expansion;
 pub mod histogram;
 pub mod kolmogorov;
 pub mod ks;
