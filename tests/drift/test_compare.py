@@ -329,19 +329,23 @@ def test_fisher_is_scipys(a, b, n, m):
 
 
 def test_share_test_is_the_pooled_two_proportion_test():
+    counts, rows = (30_000, 30_500), (100_000, 100_000)
+    part = parts.compare_share("missing", counts, rows, Design(*rows), 0.05)
+    expected = stats.chi2_contingency([[30_000, 70_000], [30_500, 69_500]], correction=False)
+    assert (part.test, part.pvalue) == ("two shares", pytest.approx(expected.pvalue))
     part = parts.compare_share("missing", (30, 60), (1_000, 1_200), Design(1_000, 1_200), 0.05)
-    expected = stats.chi2_contingency([[30, 970], [60, 1_140]], correction=False)
-    assert part.pvalue == pytest.approx(expected.pvalue)
+    exact = stats.fisher_exact([[30, 970], [60, 1_140]])
+    assert (part.test, part.pvalue) == ("Fisher", pytest.approx(exact.pvalue))
     # Newcombe's example of 1998 (method 10): 56/70 against 48/80 is 0.2 between 0.0524 and 0.3339.
     part = parts.compare_share("missing", (56, 48), (70, 80), Design(70, 80), 0.05)
     assert (part.effect.lower, part.effect.upper) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 def test_small_tables_are_permuted():
-    part = parts.compare_categories([8, 1, 1], [2, 3, 5], Design(10, 10), 0.05)
+    part = parts.compare_categories([80, 5, 5, 0], [4, 3, 5, 0], Design(90, 12), 0.05)
     assert part.test == "chi-square, permuted"
-    exact = stats.fisher_exact([[8, 1, 1], [2, 3, 5]]).pvalue
-    assert part.pvalue == pytest.approx(exact, abs=0.03)
+    exact = stats.fisher_exact([[80, 5, 5], [4, 3, 5]]).pvalue
+    assert part.pvalue == pytest.approx(exact, abs=0.001)
 
 
 def test_rare_categories_are_pooled():
@@ -381,7 +385,7 @@ def test_intra_unit_correlation_is_recovered(rng):
     expected = 2 / math.pi * math.asin(rho)
     assert design.correlation == pytest.approx(expected, abs=0.03)
     assert design.n == pytest.approx(20_000 / (1 + 49 * design.correlation))
-    assert design.df == 798
+    assert (design.df, design.dimension) == (pytest.approx(798), 1.0)
 
 
 def test_counts_per_unit_are_those_of_numpy(rng):

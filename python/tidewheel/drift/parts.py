@@ -44,8 +44,8 @@ def compare_numbers(distance: _native.KsDistance | _native.KsEnclosure, design: 
     """Test whether numbers come from one law, by Kolmogorov-Smirnov.
 
     The effect is the distance D; its bounds are Dvoretzky, Kiefer and Wolfowitz's at the effective size n m / (n + m), which
-    Wei and Dudley (2012) prove for two samples of one law; for two laws `benches/calibration.py` measures them. With clusters the limit law at the effective sizes is used, its scale
-    being estimated with the design's degrees of freedom.
+    Wei and Dudley (2012) prove for two samples of one law; for two laws `benches/calibration.py` measures them. With
+    clusters the limit law at the effective sizes is used, its scale being estimated with the design's degrees of freedom.
 
     Where counts per block leave D an interval, the statistic is the least D, the p-value the largest, and the bounds of
     the effect reach from the lower one at the least D to the upper one at the greatest; `Part.ends` holds both ends.
@@ -82,8 +82,8 @@ def _distance_part(d: float, n: int, m: int, design: Design, alpha: float) -> Pa
         pvalue, _ = _native.ks_pvalue(d, n, m, "two-sided", method)
     else:
         size = design.n * design.m / (design.n + design.m)
-        pvalue = _native.kolmogorov_sf(math.sqrt(size) * d, max(design.df, 1.0))
-    band = kolmogorov_quantile(alpha, design.df) * math.sqrt(1 / design.n + 1 / design.m)
+        pvalue = _native.kolmogorov_sf(math.sqrt(size) * d, design.df_joint)
+    band = kolmogorov_quantile(alpha, design.df_joint) * math.sqrt(1 / design.n + 1 / design.m)
     effect = Effect("Kolmogorov-Smirnov D", d, max(0.0, d - band), min(1.0, d + band), DISTANCE_THRESHOLD)
     return Part("values", "Kolmogorov-Smirnov", d, pvalue, effect, design)
 
@@ -95,7 +95,8 @@ def compare_categories(
 
     The last class is all strings without a name of their own; names that are there by chance join it first
     (`vocabulary.gather_chance`). Classes with fewer than 5 expected rows are pooled then; small tables (up to 2,000 rows)
-    are permuted instead. With clusters the statistic at the effective sizes has Rao and Scott's F law of first order.
+    are permuted instead. With clusters the statistic at the effective sizes has Rao and Scott's F law of second order:
+    units that differ in few directions leave it few degrees of freedom.
 
     The effect is the total variation distance; its bounds come from McDiarmid's inequality. The lower one is that of the
     gathered classes, less the most that sampling alone adds on average.
@@ -113,10 +114,10 @@ def compare_categories(
     statistic, cells = chi_square_of_counts(r.tolist(), c.tolist()), len(r)
     if cells < 2:
         pvalue = 1.0
-    elif design.df is None:
+    elif design.df_joint is None:
         pvalue = _native.chi2_sf(statistic, cells - 1)
     else:
-        pvalue = _native.f_sf(statistic / (cells - 1), cells - 1, max(design.df, 1.0))
+        pvalue = _native.f_sf(statistic / (cells - 1), min(design.dimension, cells - 1), design.df_joint)
     return Part("values", "chi-square", statistic, pvalue, effect, design)
 
 
@@ -154,7 +155,7 @@ def _variation(
     bias = 0.5 * float(np.sqrt(p * (1 - p) / design.n + q * (1 - q) / design.m).sum())
     reach = math.sqrt(math.log(2 / alpha) * inverse / 2)
     if design.df is not None:
-        reach *= upper_quantile(alpha, design.df) / upper_quantile(alpha, None)
+        reach *= upper_quantile(alpha, design.df_joint) / upper_quantile(alpha, None)
     lower, upper = max(0.0, certain - bias - reach), min(1.0, value + reach)
     return Effect("total variation", value, lower, upper, VARIATION_THRESHOLD)
 
@@ -166,7 +167,8 @@ def compare_share(
 
     By Fisher's exact test, whose size is never above its level, where it has up to 20,000 tables to add up; by the pooled
     two-proportion test beyond, which has no lattice left to speak of. The effect is the absolute difference of the shares,
-    its bounds from Newcombe's (1998) combination of Wilson intervals.
+    its bounds from Newcombe's (1998) combination of Wilson intervals. With clusters the square has Fisher's F law at the
+    effective sizes, and where fewer than 5 effective rows are expected Fisher's test of these counts too.
     """
     (a, b), (n, m) = counts, rows
     p, q = a / n, b / m
@@ -176,6 +178,9 @@ def compare_share(
     tables = min(a + b, n) - max(0, a + b - m)
     if design.df is not None:
         test, pvalue = "two shares", _native.f_sf(square, 1.0, max(design.df, 1.0))
+        if min(pooled, 1 - pooled) * min(design.n, design.m) < EXPECTED_ROWS:
+            hits = round(p * design.n), round(q * design.m)
+            pvalue = max(pvalue, fisher(*hits, math.ceil(design.n), math.ceil(design.m)))
     elif tables <= FISHER_TABLES:
         test, pvalue = "Fisher", fisher(a, b, n, m)
     else:
@@ -218,8 +223,8 @@ def compare_unseen(found: _native.CategoryComparison | CategoryCounts, design: D
     """Test whether more rows have strings the reference never had than its own rare strings announce.
 
     Good and Turing: a reference of n rows with n1 strings seen once leaves an expected share n1 / n unseen, with variance
-    about (n1 + 2 n2) / n^2. One-sided; few rows are tested by their binomial law given both samples' rows of that kind, where
-    this p-value is the larger. The effect is the share beyond that expectation.
+    about (n1 + 2 n2) / n^2. One-sided; few rows are tested by their binomial law given both samples' rows of that kind,
+    where this p-value is the larger. The effect is the share beyond that expectation.
     """
     n, m = sum(found.reference_counts), sum(found.current_counts)
     once, unseen = found.seen_once, found.unseen
