@@ -22,7 +22,7 @@ from tidewheel.drift.parts import EXACT_PAIRS
 
 SEED = 20_131_020
 LEVEL = 0.05
-REPLICATIONS = 4_000
+REPLICATIONS = 2_000
 SIZES = (50, 500, 5_000, 50_000)
 PAGE = Path(__file__).parent.parent / "docs" / "calibration.md"
 #: Law and parts shown.
@@ -73,7 +73,7 @@ def table(head: "list[str]", rows: "list[list[str]]") -> str:
 
 
 #: From so many rows on so many times fewer replications.
-FEWER = {1_001: 2, 50_000: 8}
+FEWER = {1_001: 2, 50_000: 10}
 #: And where a law is simulated for each pair of samples, which takes 0.1 s.
 SLOW = 20
 
@@ -248,7 +248,7 @@ reference's chunks).""",
 
 
 def head(replications: int) -> str:
-    counts = {"some": 2, "few": 8, "slow": SLOW, "quarter": 4, "power": 20}
+    counts = {"some": 2, "few": 10, "slow": SLOW, "quarter": 4, "power": 20}
     numbers = {name: replications // times for name, times in counts.items()}
     errors = "\n".join(
         f"| {n:,} | {3 * math.sqrt(LEVEL * (1 - LEVEL) / n):.1%} |"

@@ -137,10 +137,16 @@ def _permute(reference: _FloatArray, current: _FloatArray) -> tuple[float, float
     totals = np.rint(reference + current).astype(np.int64)
     n = round(float(reference.sum()))
     m = int(totals.sum()) - n
-    drawn = generator.multivariate_hypergeometric(totals, n, size=PERMUTATIONS, method="marginals")
-    spread = (drawn * math.sqrt(m / n) - (totals - drawn) * math.sqrt(n / m)) ** 2 / totals
-    exceeding = int((spread.sum(axis=1) >= statistic * (1 - 1e-9)).sum())
-    return statistic, (1 + exceeding) / (PERMUTATIONS + 1)
+    exceeding = drawn = 0
+    # A tenth of the permutations settles most columns: p is then above a tenth, and known to 0.01.
+    for number in (PERMUTATIONS // 10, PERMUTATIONS - PERMUTATIONS // 10):
+        ours = generator.multivariate_hypergeometric(totals, n, size=number, method="marginals")
+        spread = (ours * math.sqrt(m / n) - (totals - ours) * math.sqrt(n / m)) ** 2 / totals
+        exceeding += int((spread.sum(axis=1) >= statistic * (1 - 1e-9)).sum())
+        drawn += number
+        if exceeding > drawn // 10:
+            break
+    return statistic, (1 + exceeding) / (drawn + 1)
 
 
 def _variation(
