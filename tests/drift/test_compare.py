@@ -182,6 +182,13 @@ REFUSED = {
         UnknownNameError,
         "'bh', 'by', 'bonferroni', 'none'; got 'holm'",
     ),
+    "statistic": (
+        {"a": [1.0]},
+        {"a": [1.0]},
+        {"statistics": ["ks", "w2"]},
+        UnknownNameError,
+        "'total_variation', 'wasserstein'; got 'w2'",
+    ),
     "one unit": (
         {"a": [1.0, 2.0], "d": [1, 1]},
         {"a": [1.0], "d": [2]},
@@ -438,3 +445,53 @@ def test_rows_that_are_their_own_unit_are_independent(rng):
     )
     assert by_row["x"].design_effect == 1.0
     assert by_row["x"].pvalue == pytest.approx(plain["x"].pvalue, abs=0.02)
+
+
+# Statistics beside the tests
+
+
+def test_statistics_shown_are_those_of_the_single_functions(rng):
+    reference, current = table(rng), table(rng, 5_000, 0.3)
+    report = drift.compare(reference, current, statistics=["jensen_shannon", "wasserstein", "psi"])
+    for column in report.columns:
+        sides = [side[column.name] for side in (reference, current)]
+        numeric = column.kind != "categorical"
+        assert set(column.statistics) == {"jensen_shannon", "psi"} | (
+            {"wasserstein", "wasserstein_iqr"} if numeric else set()
+        )
+        if column.name == "flag":
+            sides = [side.cast(pl.String) for side in sides]
+        assert column.statistics["jensen_shannon"] == pytest.approx(
+            drift.jensen_shannon(*sides).statistic, rel=1e-12
+        )
+        if numeric:
+            assert column.statistics["wasserstein"] == drift.wasserstein(*sides).statistic
+    x = report["x"].statistics
+    low, high = np.sort(reference["x"].to_numpy())[[1_500, 4_500]]
+    assert x["wasserstein_iqr"] == pytest.approx(x["wasserstein"] / (high - low))
+
+
+@pytest.mark.parametrize("kept", [None, ["ks"], ["total_variation", "chi_square"], []])
+def test_only_the_statistics_asked_for_are_shown_and_verdicts_stay(rng, kept):
+    reference, current = table(rng), table(rng, 5_000, 0.6)
+    report, full = (drift.compare(reference, current, statistics=names) for names in (kept, None))
+    expected = {"ks", "psi", "jensen_shannon", "chi_square", "total_variation"} if kept is None else set(kept)
+    assert {name for column in report.columns for name in column.statistics} == expected
+    assert [column.verdict for column in report.columns] == [column.verdict for column in full.columns]
+
+
+QUARTILES = {
+    "no spread": ([1.0, 1.0, 1.0, 1.0, 9.0], None),
+    "two values": ([0.0] * 3 + [4.0] * 5, 4.0),
+    "heavy low": ([0.0] * 5 + [1.0, 2.0, 3.0], 2.0),
+    "plain": (list(range(8)), 4.0),
+}
+
+
+@pytest.mark.parametrize(("values", "spread"), QUARTILES.values(), ids=QUARTILES.keys())
+def test_wasserstein_in_interquartile_ranges(values, spread):
+    moved = [value + 3 for value in values]
+    found = drift.compare({"x": values}, {"x": moved}, statistics=["wasserstein"])["x"].statistics
+    assert found == {"wasserstein": pytest.approx(3.0)} | (
+        {} if spread is None else {"wasserstein_iqr": pytest.approx(3 / spread)}
+    )

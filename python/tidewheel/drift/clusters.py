@@ -3,7 +3,7 @@
 Rows of one unit resemble each other, so n rows tell less than n independent ones would. For a share y with intra-unit
 correlation rho the variance is larger by the design effect `1 + (sum_k n_k^2 / n - 1) rho`, n_k being the rows of unit k.
 rho is estimated by the one-way analysis of variance over units (Donner and Koval 1980), pooled over several shares of the
-same column. Pure: counts in, numbers out.
+same column; how well it is known is Satterthwaite's (1946) approximation. Pure: counts in, numbers out.
 """
 
 from dataclasses import dataclass
