@@ -14,7 +14,7 @@ FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpa
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 
-.PHONY: setup demo test lint bench bench-instructions agreement drill wheel check-wheel fuzz format clean
+.PHONY: setup demo test lint bench bench-instructions agreement calibration drill wheel check-wheel fuzz format clean
 
 setup: $(EXTENSION)
 
@@ -60,6 +60,9 @@ bench-instructions:
 # 108,000 random cases against SciPy and NumPy (2 minutes of a core); writes docs/agreement.md.
 agreement: setup
 	$(BIN)/python benches/agreement.py
+# Simulates the drift core's tests and writes docs/calibration.md (15 minutes).
+calibration: setup
+	$(BIN)/python benches/calibration.py
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup

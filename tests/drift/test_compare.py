@@ -182,6 +182,13 @@ REFUSED = {
         UnknownNameError,
         "'bh', 'by', 'bonferroni', 'none'; got 'holm'",
     ),
+    "statistic": (
+        {"a": [1.0]},
+        {"a": [1.0]},
+        {"statistics": ["ks", "w2"]},
+        UnknownNameError,
+        "'total_variation', 'wasserstein'; got 'w2'",
+    ),
     "one unit": (
         {"a": [1.0, 2.0], "d": [1, 1]},
         {"a": [1.0], "d": [2]},
@@ -329,19 +336,23 @@ def test_fisher_is_scipys(a, b, n, m):
 
 
 def test_share_test_is_the_pooled_two_proportion_test():
+    counts, rows = (30_000, 30_500), (100_000, 100_000)
+    part = parts.compare_share("missing", counts, rows, Design(*rows), 0.05)
+    expected = stats.chi2_contingency([[30_000, 70_000], [30_500, 69_500]], correction=False)
+    assert (part.test, part.pvalue) == ("two shares", pytest.approx(expected.pvalue))
     part = parts.compare_share("missing", (30, 60), (1_000, 1_200), Design(1_000, 1_200), 0.05)
-    expected = stats.chi2_contingency([[30, 970], [60, 1_140]], correction=False)
-    assert part.pvalue == pytest.approx(expected.pvalue)
+    exact = stats.fisher_exact([[30, 970], [60, 1_140]])
+    assert (part.test, part.pvalue) == ("Fisher", pytest.approx(exact.pvalue))
     # Newcombe's example of 1998 (method 10): 56/70 against 48/80 is 0.2 between 0.0524 and 0.3339.
     part = parts.compare_share("missing", (56, 48), (70, 80), Design(70, 80), 0.05)
     assert (part.effect.lower, part.effect.upper) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 def test_small_tables_are_permuted():
-    part = parts.compare_categories([8, 1, 1], [2, 3, 5], Design(10, 10), 0.05)
+    part = parts.compare_categories([80, 5, 5, 0], [4, 3, 5, 0], Design(90, 12), 0.05)
     assert part.test == "chi-square, permuted"
-    exact = stats.fisher_exact([[8, 1, 1], [2, 3, 5]]).pvalue
-    assert part.pvalue == pytest.approx(exact, abs=0.03)
+    exact = stats.fisher_exact([[80, 5, 5], [4, 3, 5]]).pvalue
+    assert part.pvalue == pytest.approx(exact, abs=0.001)
 
 
 def test_rare_categories_are_pooled():
@@ -381,7 +392,7 @@ def test_intra_unit_correlation_is_recovered(rng):
     expected = 2 / math.pi * math.asin(rho)
     assert design.correlation == pytest.approx(expected, abs=0.03)
     assert design.n == pytest.approx(20_000 / (1 + 49 * design.correlation))
-    assert design.df == 798
+    assert (design.df, design.dimension) == (pytest.approx(798), 1.0)
 
 
 def test_counts_per_unit_are_those_of_numpy(rng):
@@ -434,3 +445,53 @@ def test_rows_that_are_their_own_unit_are_independent(rng):
     )
     assert by_row["x"].design_effect == 1.0
     assert by_row["x"].pvalue == pytest.approx(plain["x"].pvalue, abs=0.02)
+
+
+# Statistics beside the tests
+
+
+def test_statistics_shown_are_those_of_the_single_functions(rng):
+    reference, current = table(rng), table(rng, 5_000, 0.3)
+    report = drift.compare(reference, current, statistics=["jensen_shannon", "wasserstein", "psi"])
+    for column in report.columns:
+        sides = [side[column.name] for side in (reference, current)]
+        numeric = column.kind != "categorical"
+        assert set(column.statistics) == {"jensen_shannon", "psi"} | (
+            {"wasserstein", "wasserstein_iqr"} if numeric else set()
+        )
+        if column.name == "flag":
+            sides = [side.cast(pl.String) for side in sides]
+        assert column.statistics["jensen_shannon"] == pytest.approx(
+            drift.jensen_shannon(*sides).statistic, rel=1e-12
+        )
+        if numeric:
+            assert column.statistics["wasserstein"] == drift.wasserstein(*sides).statistic
+    x = report["x"].statistics
+    low, high = np.sort(reference["x"].to_numpy())[[1_500, 4_500]]
+    assert x["wasserstein_iqr"] == pytest.approx(x["wasserstein"] / (high - low))
+
+
+@pytest.mark.parametrize("kept", [None, ["ks"], ["total_variation", "chi_square"], []])
+def test_only_the_statistics_asked_for_are_shown_and_verdicts_stay(rng, kept):
+    reference, current = table(rng), table(rng, 5_000, 0.6)
+    report, full = (drift.compare(reference, current, statistics=names) for names in (kept, None))
+    expected = {"ks", "psi", "jensen_shannon", "chi_square", "total_variation"} if kept is None else set(kept)
+    assert {name for column in report.columns for name in column.statistics} == expected
+    assert [column.verdict for column in report.columns] == [column.verdict for column in full.columns]
+
+
+QUARTILES = {
+    "no spread": ([1.0, 1.0, 1.0, 1.0, 9.0], None),
+    "two values": ([0.0] * 3 + [4.0] * 5, 4.0),
+    "heavy low": ([0.0] * 5 + [1.0, 2.0, 3.0], 2.0),
+    "plain": (list(range(8)), 4.0),
+}
+
+
+@pytest.mark.parametrize(("values", "spread"), QUARTILES.values(), ids=QUARTILES.keys())
+def test_wasserstein_in_interquartile_ranges(values, spread):
+    moved = [value + 3 for value in values]
+    found = drift.compare({"x": values}, {"x": moved}, statistics=["wasserstein"])["x"].statistics
+    assert found == {"wasserstein": pytest.approx(3.0)} | (
+        {} if spread is None else {"wasserstein_iqr": pytest.approx(3 / spread)}
+    )

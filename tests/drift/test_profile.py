@@ -122,7 +122,7 @@ def test_what_counts_leave_open_is_said():
     n = 200_000
     reference = np.arange(n) / n
     profile = Profile.fit({"x": reference})
-    band = math.sqrt(math.log(4 / 0.05) / 2) * 2 / math.sqrt(n)
+    band = math.sqrt(math.log(2 / 0.05) / 2) * math.sqrt(2 / n)
     seen = set()
     for shift in 0.1 - band + np.linspace(-0.002, 0.002, 41):
         current = {"x": reference + shift + 1e-9}
@@ -259,7 +259,7 @@ REFUSED = {
     "unknown statistic": (
         lambda p: Profile.fit({"a": [1.0]}, statistics=["w2"]),
         UnknownNameError,
-        "'ks', 'psi', 'chi_square', 'total_variation'; got 'w2'",
+        "'ks', 'psi', 'jensen_shannon', 'chi_square', 'total_variation'; got 'w2'",
     ),
     "missing column": (
         lambda p: p.compare({"b": [1.0]}),

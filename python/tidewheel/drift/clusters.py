@@ -3,7 +3,7 @@
 Rows of one unit resemble each other, so n rows tell less than n independent ones would. For a share y with intra-unit
 correlation rho the variance is larger by the design effect `1 + (sum_k n_k^2 / n - 1) rho`, n_k being the rows of unit k.
 rho is estimated by the one-way analysis of variance over units (Donner and Koval 1980), pooled over several shares of the
-same column. Pure: counts in, numbers out.
+same column; how well it is known is Satterthwaite's (1946) approximation. Pure: counts in, numbers out.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,11 @@ class Design:
         n: Rows of the reference that the same number of independent rows would be worth: n / design effect.
         m: The same of the current sample.
         correlation: The intra-unit correlation, at least 0.
-        df: Degrees of freedom behind it; None when rows are taken as independent.
+        df: Degrees of freedom of the variance of a share's difference; None when rows are taken as independent.
         effect: The design effect of the current sample: its rows over `m`.
+        dimension: In how many directions units differ from each other, between 1 (one day is fuller than another) and the
+            number of shares (each share varies by itself). A statistic over all shares has so many times the degrees of
+            freedom.
     """
 
     n: float
@@ -36,6 +39,12 @@ class Design:
     correlation: float = 0.0
     df: float | None = None
     effect: float = 1.0
+    dimension: float = 1.0
+
+    @property
+    def df_joint(self) -> float | None:
+        """Degrees of freedom of the variance that all shares have together; None when rows are taken as independent."""
+        return None if self.df is None else max(1.0, self.df * self.dimension)
 
 
 def independent(n: int, m: int) -> Design:
@@ -64,10 +73,14 @@ def estimate_design(
     n, m = float(one[:, -1].sum()), float(other[:, -1].sum())
     if len(one) < UNITS_NEEDED:
         return Design(n, m, 0.0, 0.0)
-    df = float(sum(len(table) - 1 for table in samples))
-    rho = _correlation(samples)
-    effect = _effect(other, rho)
-    return Design(n / _effect(one, rho), m / effect, rho, df, effect)
+    shares = sum(table[:, :-1].sum(axis=0) for table in samples) / sum(
+        table[:, -1].sum() for table in samples
+    )
+    spread = _spread(samples, np.ones_like(shares) if ordered else np.maximum(shares, 1e-12))
+    rho = spread.correlation
+    effects = _effect(one, rho), _effect(other, rho)
+    df = spread.df(samples, [one, other])
+    return Design(n / effects[0], m / effects[1], rho, df, effects[1], spread.dimension)
 
 
 def _shares_wanted(table: npt.NDArray[np.integer], ordered: bool) -> _FloatArray:
@@ -78,23 +91,77 @@ def _shares_wanted(table: npt.NDArray[np.integer], ordered: bool) -> _FloatArray
     return np.column_stack([classes, cumulated[:, -1:]]).astype(np.float64)
 
 
-def _correlation(samples: list[_FloatArray]) -> float:
-    between = within = rows = units = size = 0.0
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """The analysis of variance over units.
+
+    Attributes:
+        between: Mean square between units, summed over shares.
+        within: Mean square within them.
+        df_between: Units less samples.
+        df_within: Rows less units.
+        size: Rows of a unit, as the expectation of `between` weighs them.
+        dimension: As in `Design`.
+    """
+
+    between: float
+    within: float
+    df_between: float
+    df_within: float
+    size: float
+    dimension: float
+
+    @property
+    def correlation(self) -> float:
+        """The intra-unit correlation, at least 0; 0 where nothing can be compared."""
+        total = self.between + (self.size - 1) * self.within
+        if self.df_within <= 0 or self.df_between <= 0 or total <= 0:
+            return 0.0
+        return float(np.clip((self.between - self.within) / total, 0.0, 1.0))
+
+    def df(self, samples: list[_FloatArray], compared: list[_FloatArray]) -> float:
+        """Compute the degrees of freedom of the variance of a difference between the samples compared.
+
+        That variance is `A between + B within` (Satterthwaite 1946). A counts for more than the whole where the units
+        compared are larger than those that the spread was estimated from. Units of unequal sizes make `between` vary more
+        than chi-square does, as their weights `1 + (n_k - 1) rho` say.
+        """
+        n_k = np.concatenate([table[:, -1] for table in samples])
+        weights = 1 + (n_k - 1) * self.correlation
+        df_between = max(1.0, float(self.df_between * weights.sum() ** 2 / (n_k.size * (weights**2).sum())))
+        if self.df_within <= 0 or self.df_between <= 0:
+            return df_between
+        a = sum((side[:, -1] ** 2).sum() / side[:, -1].sum() ** 2 for side in compared) / self.size
+        b = sum(1 / side[:, -1].sum() for side in compared) - a
+        between, within = max(self.between, self.within), self.within
+        terms = (a * between) ** 2 / df_between + (b * within) ** 2 / self.df_within
+        return float(np.clip((a * between + b * within) ** 2 / terms, 1.0, None)) if terms > 0 else df_between
+
+
+def _spread(samples: list[_FloatArray], scale: _FloatArray) -> _Spread:
+    """Analyse the variance of shares, divided by `scale`: 1 for sums over edges, the share itself for chi-square."""
+    within = rows = units = size = 0.0
+    scatter = np.zeros((scale.size, scale.size))
     for table in samples:
         n_k = table[:, -1:]
         n = n_k.sum()
-        means = table[:, :-1].sum(axis=0) / n
         shares = table[:, :-1] / n_k
-        between += float((n_k * (shares - means) ** 2).sum())
-        within += float((n_k * shares * (1 - shares)).sum())
+        off = np.sqrt(n_k / scale) * (shares - table[:, :-1].sum(axis=0) / n)
+        scatter += off.T @ off
+        within += float((n_k * shares * (1 - shares) / scale).sum())
         size += float(n - (n_k**2).sum() / n)
         rows, units = rows + float(n), units + len(table)
     df_between, df_within = units - len(samples), rows - units
-    if df_within <= 0 or df_between <= 0:
-        return 0.0
-    mean_between, mean_within = between / df_between, within / df_within
-    total = mean_between + (size / df_between - 1) * mean_within
-    return float(np.clip((mean_between - mean_within) / total, 0.0, 1.0)) if total > 0 else 0.0
+    between, square = float(np.trace(scatter)), float((scatter**2).sum())
+    dimension = max(1.0, between**2 / square) if square > 0 else 1.0
+    return _Spread(
+        between / max(df_between, 1),
+        within / max(df_within, 1),
+        df_between,
+        df_within,
+        size / max(df_between, 1),
+        dimension,
+    )
 
 
 def _effect(table: _FloatArray, rho: float) -> float:

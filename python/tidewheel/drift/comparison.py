@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import clusters, decision, inputs, parts, statistics
+from tidewheel.drift import clusters, decision, inputs, parts, shown
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.counted import CategoryCounts, NumberCounts
 from tidewheel.drift.report import DriftReport
+from tidewheel.drift.statistics import MOST_CATEGORIES, domain
 from tidewheel.errors import InputError, InputTypeError
 
 #: Quantile bins of a numeric column: for PSI, and for the spread between units.
@@ -36,6 +37,7 @@ def compare(
     current: Any,
     *,
     columns: Sequence[str] | None = None,
+    statistics: Sequence[str] | None = None,
     unit: str | None = None,
     alpha: float = 0.05,
     correction: str = "bh",
@@ -45,6 +47,7 @@ def compare(
 
     Numbers and times are tested by Kolmogorov-Smirnov, strings and booleans by chi-square over the reference's 50 most
     frequent values and one class for all others, with a further test of unseen values against what Good and Turing expect.
+    Values that are among the 50 by chance count as others (`vocabulary.gather_chance`): ids would alarm every time.
     Missing, NaN and infinite shares are tested apart. Inside a column p-values are combined by Bonferroni, across columns
     corrected. A column is `drifted` if the corrected p-value is at most alpha *and* the effect's lower confidence bound
     is above its threshold (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable` if all upper bounds are below,
@@ -58,6 +61,9 @@ def compare(
         reference: A polars, pandas or Arrow table, a mapping of arrays, or a 2-D array (columns "0", "1", ...).
         current: A table with the same columns; further ones are named in `DriftReport.warnings`.
         columns: Columns to compare; by default all of the reference but `unit`.
+        statistics: Statistics to show, where they are defined: "ks", "psi", "jensen_shannon", "chi_square",
+            "total_variation", which are the default, and "wasserstein", which doubles the time; it comes in the
+            column's unit and, as "wasserstein_iqr", in the reference's interquartile ranges. Verdicts do not depend on it.
         unit: Column that names the unit (day, user) of each row; it is not compared.
         alpha: Level of tests and bounds, in (0, 1).
         correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
@@ -69,12 +75,13 @@ def compare(
     Raises:
         InputError: a column is not in one of the tables, `alpha` lies outside (0, 1), or the reference has one unit only.
         InputTypeError: a column has numbers on one side and strings on the other, or a table is of an unknown type.
-        UnknownNameError: an unknown `correction`.
+        UnknownNameError: an unknown `correction` or statistic.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` one more pass on one thread.
 
-    Source: Dvoretzky, Kiefer and Wolfowitz (1956) with Massart's constant (1990) for bounds of D; Rao and Scott (1984) for
-    chi-square with design effects; Good (1953) for unseen values.
+    Source: Dvoretzky, Kiefer and Wolfowitz (1956) for bounds of D, of two samples as Wei and Dudley (2012) have it; Rao and
+    Scott (1984) for chi-square with design effects; Good (1953) for unseen values. `docs/calibration.md` has the error
+    rates of all tests and verdicts, simulated.
 
     Example:
         >>> from tidewheel import drift
@@ -85,12 +92,15 @@ def compare(
         (('speed',), 'stable')
     """
     check_levels(alpha, correction)
+    wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
     names = list(columns) if columns is not None else [name for name in r_table if name != unit]
     pairs = {name: _pair(name, r_table, c_table) for name in names}
     units = None if unit is None else _Units.read(unit, *_pair(unit, r_table, c_table))
     measured = _measure(pairs, units, alpha, threads)
-    decided = decide([measured[name] for name in names], alpha, correction)
+    if "wasserstein" in wanted:
+        measured = {name: _with_wasserstein(one, pairs[name], threads) for name, one in measured.items()}
+    decided = decide([measured[name].only(wanted) for name in names], alpha, correction)
     extra = [name for name in c_table if name not in r_table and columns is None]
     return DriftReport(
         columns=tuple(decided),
@@ -206,12 +216,13 @@ class Measured:
 
     def only(self, wanted: Sequence[str]) -> "Measured":
         """Show no other statistics than those wanted; bounds go with the statistic they bound."""
-        shown = {
-            key: value
-            for key, value in self.statistics.items()
-            if key.removesuffix("_lower").removesuffix("_upper") in wanted
-        }
-        return replace(self, statistics=shown)
+        return replace(self, statistics=shown.select(self.statistics, wanted))
+
+
+def _with_wasserstein(measured: Measured, pair: _Pair, threads: int | None) -> Measured:
+    if measured.kind not in NUMERIC.values() or measured.problem:
+        return measured
+    return replace(measured, statistics=measured.statistics | shown.wasserstein(*pair, threads))
 
 
 def _measure(
@@ -223,7 +234,7 @@ def _measure(
     numbers = _native.compare_numeric(*_sides(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
         measured[name] = _measure_numbers(name, pair, found, units, alpha)
-    categories = _native.compare_categories(*_sides(categorical), statistics.MOST_CATEGORIES, threads)
+    categories = _native.compare_categories(*_sides(categorical), MOST_CATEGORIES, threads)
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
         measured[name] = _measure_categories(name, pair, counted, units, alpha)
     for name in pairs.keys() - measured.keys():
@@ -256,7 +267,7 @@ def _measure_numbers(
 ) -> Measured:
     designs = None
     if units is not None and found.distance is not None:
-        edges = inputs.read_array("edges", np.array(found.edges, dtype=statistics.domain(pair[0])))
+        edges = inputs.read_array("edges", np.array(found.edges, dtype=domain(pair[0])))
         tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
         designs = _designs(tables, ordered=True)
     measured = measure_numbers(name, NUMERIC[pair[0].kind], found, designs, alpha)
@@ -288,10 +299,10 @@ def measure_numbers(
     for part, counts in (("missing", missing), ("nan", nan), ("infinite", infinite)):
         if any(counts):
             tests.append(parts.compare_share(part, counts, rows, shares, alpha))
-    shown = dict(parts.name_distance(distance))
-    if any(found.reference_counts) and any(found.current_counts):
-        shown["psi"] = statistics.psi_of_counts(found.reference_counts, found.current_counts, "jeffreys")
-    return Measured(name, kind, rows, tests, shown, missing, nan, 0.0, "", infinite)
+    told = parts.name_distance(distance) | shown.divergences_of_counts(
+        found.reference_counts, found.current_counts
+    )
+    return Measured(name, kind, rows, tests, told, missing, nan, 0.0, "", infinite)
 
 
 def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | None:
@@ -345,12 +356,9 @@ def measure_categories(
         tests.append(parts.compare_unseen(found, values, alpha))
     if any(missing):
         tests.append(parts.compare_share("missing", missing, rows, shares, alpha))
-    shown = {
-        "chi_square": tests[0].statistic,
-        "total_variation": tests[0].effect.value,
-        "psi": statistics.psi_of_counts(found.reference_counts, found.current_counts, "jeffreys"),
-    }
-    return Measured(name, "categorical", rows, tests, shown, missing, (0, 0), found.unseen / m, "")
+    told = {"chi_square": tests[0].statistic, "total_variation": tests[0].effect.value}
+    told |= shown.divergences_of_counts(found.reference_counts, found.current_counts)
+    return Measured(name, "categorical", rows, tests, told, missing, (0, 0), found.unseen / m, "")
 
 
 def no_values(rows: tuple[int, int], missing: tuple[int, int]) -> str:

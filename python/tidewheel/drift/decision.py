@@ -198,7 +198,10 @@ def upper_quantile(level: float, df: float | None) -> float:
 
 
 def kolmogorov_quantile(level: float, df: float | None) -> float:
-    """Find z with P(sup |F_n - F| sqrt(n) > z) <= level: by Dvoretzky, Kiefer and Wolfowitz, or with an estimated scale."""
+    """Find z with P(sup |F_n - F| sqrt(n) > z) <= level: by Dvoretzky, Kiefer and Wolfowitz, or with an estimated scale.
+
+    For the difference of two samples n is the effective size n m / (n + m).
+    """
     if df is None:
         return math.sqrt(math.log(2 / level) / 2)
     return bisect(lambda z: _native.kolmogorov_sf(z, max(df, 1.0)), level)

@@ -108,10 +108,17 @@ def jensen_shannon(
     """
     scale = _log_scale(base)
     binned = _count(reference, current, counts, bins, strategy, threads)
-    p, q = _smoothed(binned, "none")
+    distance = jensen_shannon_of_counts(binned.reference, binned.current) / math.sqrt(scale)
+    return DivergenceResult(distance, "none", binned)
+
+
+def jensen_shannon_of_counts(reference: Sequence[float], current: Sequence[float]) -> float:
+    """Compute the distance of two vectors of counts in natural logarithms; see `jensen_shannon`."""
+    n, m = sum(reference), sum(current)
+    used = [(r / n, c / m) for r, c in zip(reference, current, strict=True) if r or c]
+    p, q = [r for r, _ in used], [c for _, c in used]
     middle = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
-    both = (_native.sum_deviance(p, middle) + _native.sum_deviance(q, middle)) / 2
-    return DivergenceResult(math.sqrt(both / scale), "none", binned)
+    return math.sqrt((_native.sum_deviance(p, middle) + _native.sum_deviance(q, middle)) / 2)
 
 
 def hellinger(

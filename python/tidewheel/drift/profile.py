@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from tidewheel import _native
-from tidewheel.drift import comparison, inputs, profiled, states
+from tidewheel.drift import comparison, inputs, profiled, shown, states
 from tidewheel.drift.report import DriftReport
-from tidewheel.errors import InputError, InputTypeError, UnknownNameError
+from tidewheel.errors import InputError, InputTypeError
 
 #: Statistics that a report from counts can show.
-STATISTICS = ("ks", "psi", "chi_square", "total_variation")
+STATISTICS = shown.COUNTED
 
 
 class Profile:
@@ -69,8 +69,8 @@ class Profile:
         Args:
             reference: A polars, pandas or Arrow table, a mapping of arrays, or a 2-D array (columns "0", "1", ...).
             columns: Columns to learn; by default all.
-            statistics: Statistics that reports show, of "ks", "psi", "chi_square" and "total_variation"; by default
-                all. Verdicts do not depend on it.
+            statistics: Statistics that reports show, of "ks", "psi", "jensen_shannon", "chi_square" and
+                "total_variation"; by default all. Verdicts do not depend on it.
             threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
 
         Returns:
@@ -84,10 +84,7 @@ class Profile:
         Cost: about 100 ns per row of a numeric column (its quantiles are exact), 20 where few values are distinct; memory
         O(distinct strings) for string columns.
         """
-        for name in statistics or ():
-            if name not in STATISTICS:
-                known = ", ".join(map(repr, STATISTICS))
-                raise UnknownNameError(f"`statistics` must be among {known}; got {name!r}")
+        shown.check_names(statistics, STATISTICS)
         table = inputs.read_table("reference", reference)
         names = list(dict.fromkeys(columns)) if columns is not None else list(table)
         if not names:

@@ -216,7 +216,7 @@ _CORRECTIONS = {
 }
 
 #: In every table, whatever the kinds of the columns; further statistics follow.
-_STATISTICS = ("ks", "psi", "chi_square", "total_variation")
+_STATISTICS = ("ks", "psi", "jensen_shannon", "chi_square", "total_variation")
 
 _SCHEMA: dict[str, type] = {
     "column": str,

@@ -85,6 +85,7 @@ class BinnedCounts:
         beside: Rows left out of the bins, counted apart.
         unseen: Current rows whose string the reference never has (they are in the last bin); 0 for numbers.
         continuous: As in `ReferenceBins`.
+        laid: True for bins laid on the reference's values.
     """
 
     reference: tuple[float, ...]
@@ -94,6 +95,7 @@ class BinnedCounts:
     beside: Beside = Beside()
     unseen: int = 0
     continuous: bool = False
+    laid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

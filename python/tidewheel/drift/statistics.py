@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, psi_law
+from tidewheel.drift import inputs, psi_law, vocabulary
 from tidewheel.drift.results import Beside, BinnedCounts, KsResult, PsiResult, ReferenceBins, ReferenceRanks
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -211,10 +211,11 @@ def psi(
     and infinite values belong to no bin and are counted in the result.
 
     The p-value: on quantile bins without ties the index has a law that depends only on the sizes, B and the smoothing, and
-    it is exact up to simulation (9,999 samples, a fixed seed). With ties, strings or given edges the law is conditional on
-    the pooled counts, which is exact for bins fixed beforehand and close for bins laid on the reference. From 5,000 rows a
-    side the first-order law `(1/n + 1/m) chi2(B - 1)` is used. Rows are taken as independent; fixed limits such as 0.1 and
-    0.2 mean different things at different sizes, `critical_value` does not.
+    it is exact up to simulation (9,999 samples, a fixed seed). With strings or given edges the law is conditional on the
+    pooled counts, which is exact for bins fixed beforehand; with ties the larger p-value of both laws is taken. From 5,000
+    rows a side and 100 expected rows a bin on, the first-order law `(1/n + 1/m) chi2(B - 1)` is used. Strings that are among
+    the 50 by chance (`vocabulary.gather_chance`) count as others for the p-value and the critical value. Rows are taken as
+    independent; fixed limits such as 0.1 and 0.2 mean different things at different sizes, `critical_value` does not.
 
     Args:
         reference: One-dimensional numbers or strings, or the `ReferenceBins` of an earlier `fit_bins`.
@@ -248,7 +249,7 @@ def psi(
     counted = count_both(reference, current, bins=bins, strategy=strategy, threads=threads)
     sides = tuple(map(int, counted.reference)), tuple(map(int, counted.current))
     statistic = psi_of_counts(*sides, smoothing)
-    pvalue, critical = psi_law.psi_pvalue(statistic, *sides, smoothing, continuous=counted.continuous)
+    pvalue, critical = _psi_pvalue(statistic, sides, counted, smoothing)
     return PsiResult(
         statistic,
         pvalue,
@@ -262,6 +263,20 @@ def psi(
         n=sum(sides[0]),
         m=sum(sides[1]),
     )
+
+
+def _psi_pvalue(
+    statistic: float,
+    sides: tuple[tuple[int, ...], tuple[int, ...]],
+    counted: BinnedCounts,
+    smoothing: str | float,
+) -> tuple[float, float]:
+    if counted.categories is not None and all(map(sum, sides)):
+        r, c = (np.array(side, dtype=np.float64) for side in sides)
+        gathered = vocabulary.gather_chance(r, c, (r.sum(), c.sum()))
+        sides = tuple(map(int, gathered[0])), tuple(map(int, gathered[1]))
+        statistic = psi_of_counts(*sides, smoothing)
+    return psi_law.psi_pvalue(statistic, *sides, smoothing, continuous=counted.continuous, laid=counted.laid)
 
 
 def check_smoothing(smoothing: str | float) -> None:
@@ -316,6 +331,7 @@ def _count_numbers(reference: ReferenceBins, values: _native.Column, threads: in
         edges=reference.edges,
         beside=beside,
         continuous=reference.continuous,
+        laid=reference.strategy in _STRATEGIES,
     )
 
 
