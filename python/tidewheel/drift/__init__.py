@@ -23,6 +23,7 @@ from tidewheel.drift.divergences import (
     l_infinity,
     total_variation,
 )
+from tidewheel.drift.monitor import ColumnLook, Look, Monitor
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.report import DriftReport
 from tidewheel.drift.results import (
@@ -43,12 +44,15 @@ __all__ = [
     "Beside",
     "BinnedCounts",
     "ColumnDrift",
+    "ColumnLook",
     "ContingencyResult",
     "DistanceResult",
     "DivergenceResult",
     "DriftReport",
     "Effect",
     "KsResult",
+    "Look",
+    "Monitor",
     "PartDrift",
     "Profile",
     "PsiResult",
