@@ -7,9 +7,10 @@
 
 `statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
 `comparison` the comparison of tables, `profile` references learned once and counts that add up, `results`, `columns` and
-`report` what they return.
+`report` what they return. `monitor` and `chunks` watch a stream over time.
 """
 
+from tidewheel.drift.chunks import ChunkComparison, ChunkThresholds
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.comparison import compare
 from tidewheel.drift.decision import Effect
@@ -43,6 +44,8 @@ from tidewheel.drift.streams import scan
 __all__ = [
     "Beside",
     "BinnedCounts",
+    "ChunkComparison",
+    "ChunkThresholds",
     "ColumnDrift",
     "ColumnLook",
     "ContingencyResult",

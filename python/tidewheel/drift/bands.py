@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+#: What one row may err where there is none: beyond any bound, yet its square is still a number.
+_NO_ROWS = 1e100
+
 
 def reach_of_distribution(x: Floats | float, rows: Floats | float) -> Floats:
     """Bound how far an empirical distribution function strays from its law anywhere: `sqrt((ln 2 + x) / (2 rows))`.
@@ -21,7 +24,7 @@ def reach_of_distribution(x: Floats | float, rows: Floats | float) -> Floats:
         rows: Rows behind the function, of any shape that broadcasts with `x`; no rows, no bound.
 
     Returns:
-        The reach, exceeded with probability at most `exp(-x)`; infinite without rows.
+        The reach, exceeded with probability at most `exp(-x)`; far beyond 1 without rows.
 
     Source: Dvoretzky, Kiefer and Wolfowitz (1956) with Massart's constant (1990); it holds for laws with ties as well.
 
@@ -62,8 +65,7 @@ def share_interval(x: Floats | float, share: Floats | float, rows: Floats | floa
     flat = np.sqrt(y / 2)
     lower = np.maximum(q - np.minimum(flat, np.sqrt(2 * y * q)), 1 - _rise(1 - q, y))
     upper = np.minimum(q + np.minimum(flat, np.sqrt(2 * y * (1 - q))), _rise(q, y))
-    # Without rows y is infinite, and infinity less infinity is no number.
-    return np.clip(np.nan_to_num(lower, nan=0.0), 0, 1), np.clip(np.nan_to_num(upper, nan=1.0), 0, 1)
+    return np.clip(lower, 0, 1), np.clip(upper, 0, 1)
 
 
 def name_intervals(x: float, shares: Floats, rows: float) -> tuple[Floats, Floats]:
@@ -87,7 +89,7 @@ def name_intervals(x: float, shares: Floats, rows: float) -> tuple[Floats, Float
     return np.where(lower > 1 / rows, lower, 0.0), upper
 
 
-def most_unseen(x: float, seen_once: int, rows: float) -> float:
+def most_unseen(x: float, seen_once: int, rows: float) -> Floats:
     """Bound from above the probability of all strings that a sample never showed.
 
     Good and Turing estimate it by seen_once / rows. The estimate's mean is not below that of the probability; the
@@ -107,10 +109,11 @@ def most_unseen(x: float, seen_once: int, rows: float) -> float:
 
     Example:
         >>> from math import log
-        >>> round(most_unseen(log(1 / 0.05), 100, 10_000), 3)
+        >>> round(float(most_unseen(log(1 / 0.05), 100, 10_000)), 3)
         0.056
     """
-    return float(min(1.0, seen_once / rows + (1 + np.sqrt(2)) * _root(np.log(2) + x, rows)))
+    most: Floats = np.minimum(seen_once / rows + (1 + np.sqrt(2)) * _root(np.log(2) + x, rows), 1.0)
+    return most
 
 
 def _rise(q: Floats, y: Floats) -> Floats:
@@ -123,5 +126,5 @@ def _root(x: Any, rows: Any) -> Floats:
 
 def _divide(x: Any, rows: Any) -> Floats:
     x, rows = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(rows, dtype=np.float64))
-    divided: Floats = np.divide(x, rows, out=np.full(x.shape, np.inf), where=rows > 0)
+    divided: Floats = np.divide(x, rows, out=np.full(x.shape, _NO_ROWS), where=rows > 0)
     return divided

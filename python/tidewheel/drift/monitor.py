@@ -109,10 +109,10 @@ class Monitor:
     and a lasting drift alarms again and again. `rearm` does the same for all columns, say after a repair. Looks go on
     counting: the promise is about the whole life of the monitor, however often it is armed again.
 
-    Assumed: rows are independent, and where windows end does not depend on the values in them (by the clock, or by a
-    number of rows). Looks may come in any number and size, and empty ones. If rows come in clusters (users, days) give
-    the design effect, which divides all numbers of rows; the promise is then as good as that number. If the law moves
-    with the hour or season, take a profile per season, or `ChunkThresholds`.
+    Assumed: rows are independent and, without drift, of one law; and where windows end does not depend on the values in
+    them (by the clock, or by a number of rows). Looks may come in any number and size, and empty ones. If rows come in
+    clusters (users, days) give the design effect, which divides all numbers of rows; the promise is then as good as
+    that number. If the law moves with the hour or season, take a profile per season, or `ChunkThresholds`.
 
     A monitor reads no clock and draws no random numbers. It may not be used from two threads at once.
 
@@ -269,6 +269,34 @@ class Monitor:
         for at, column in self._columns.items():
             if columns is None or column.name in columns:
                 self._levels[at] = []
+
+    def merge(self, other: "Monitor") -> None:
+        """Add what another monitor saw of the same looks: other rows, in another partition or process.
+
+        The alarms that both had so far were each one's own, with its own promise. Where windows can be merged before they
+        are looked at, one monitor and one promise do.
+
+        Raises:
+            InputError: the other monitor has another profile, other settings or another number of looks, or was armed
+                again at other looks; then nothing is added.
+        """
+        if self._settings() != other._settings():
+            raise InputError(
+                f"monitors must have one profile and the same settings to be merged; got {self} and {other}"
+            )
+        if self._looks != other._looks or self._shapes() != other._shapes():
+            raise InputError(
+                "monitors must have had the same looks, and been armed again at the same, to be merged; got "
+                f"{self._looks} and {other._looks} looks"
+            )
+        for at, levels in self._levels.items():
+            self._levels[at] = [mine + its for mine, its in zip(levels, other._levels[at], strict=True)]
+
+    def _settings(self) -> tuple[str, Promise, float | None, float]:
+        return self._profile.id, self._promise, self._threshold, self._design_effect
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return [blocks.shape for levels in self._levels.values() for blocks in levels]
 
     def to_bytes(self) -> bytes:
         """Return settings, looks and counts as bytes, with the profile's id and a checksum; see `states`."""

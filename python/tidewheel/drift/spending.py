@@ -66,7 +66,7 @@ class Promise:
     @property
     def sentence(self) -> str:
         """The promise in one sentence."""
-        stream = "A stream of independent rows whose law stays within the thresholds of the reference's"
+        stream = "A stream of independent rows of one law, within the thresholds of the reference's,"
         if self.name == "ever":
             return f"{stream} ever alarms with probability at most {self.alpha:g}."
         return f"{stream} runs at least {self.run_length:,} looks on average before it alarms."

@@ -1,8 +1,8 @@
 """How a monitor watches one column: which counts it keeps of the stream, and how far a segment lies from the reference.
 
-Counts may have further axes before the last one, so that `benches/over_time.py` judges thousands of simulated streams
-with these very lines. A part's bounds hold together with probability 1 - error of the reference - error of the segment,
-at any number of rows (`bands`); `spending` has the errors, `monitor` the columns.
+Counts, also those of the reference, may have further axes before the last one, so that `benches/over_time.py` judges
+thousands of simulated streams with these very lines. A part's bounds hold together but with the error of the reference
+and that of the segment, at any number of rows (`bands`); `spending` has the errors, `monitor` the columns.
 """
 
 import math
@@ -62,16 +62,17 @@ class Line:
     """
 
     shares: Floats
-    reach: float
+    reach: Floats
     threshold: float
     name = "values"
 
     @classmethod
     def fit(cls, reference: Counts, x: float, design_effect: float, threshold: float) -> "Line":
         """Learn the reference's values, of which there is at least one."""
-        below = _order(reference).cumsum()
-        reach = bands.reach_of_distribution(x, below[-1] / design_effect)
-        return cls(below[:-1] / below[-1], float(reach), threshold)
+        below = _order(reference).cumsum(axis=-1)
+        rows = below[..., -1]
+        reach = bands.reach_of_distribution(x, rows / design_effect)
+        return cls(below[..., :-1] / rows[..., None], reach, threshold)
 
     def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Floats, Floats]:
         """See `Part.bound`."""
@@ -136,9 +137,9 @@ class Share:
 
     name: str
     places: tuple[int, ...]
-    share: float
-    lower: float
-    upper: float
+    share: Floats
+    lower: Floats
+    upper: Floats
     threshold: float
 
     @classmethod
@@ -146,10 +147,9 @@ class Share:
         cls, name: str, places: tuple[int, ...], reference: Counts, x: float, effect: float, threshold: float
     ) -> "Share":
         """Learn a share of the reference's rows, of which there is at least one."""
-        rows = int(reference.sum())
-        share = int(reference[list(places)].sum()) / rows
-        lower, upper = bands.share_interval(x, share, rows / effect)
-        return cls(name, places, share, float(lower), float(upper), threshold)
+        rows = reference.sum(axis=-1)
+        share = reference[..., list(places)].sum(axis=-1) / rows
+        return cls(name, places, share, *bands.share_interval(x, share, rows / effect), threshold)
 
     def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Floats, Floats]:
         """See `Part.bound`."""
@@ -226,7 +226,7 @@ def watch(column: Profiled, error: float, threshold: float | None, effect: float
         parts.append(Names.fit(kept, x, effect, VARIATION_THRESHOLD if threshold is None else threshold))
         once, rows = int((column.counts == 1).sum()), int(kept[BESIDE:].sum())
         most = bands.most_unseen(x, once, rows / effect)
-        parts.append(Share("unseen", (len(kept) - 1,), once / rows, 0.0, most, of_shares))
+        parts.append(Share("unseen", (len(kept) - 1,), np.array(once / rows), np.zeros(()), most, of_shares))
     parts += [Share.fit(name, at, kept, x, effect, of_shares) for name, at in beside.items()]
     return Watched(column.name, starts, tuple(parts))
 
