@@ -7,7 +7,7 @@ EXTENSION := $(VENV)/.extension
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 OUT ?= tidewheel-demo
 
-.PHONY: setup demo test lint bench drill format clean
+.PHONY: setup demo test lint bench over-time drill format clean
 
 setup: $(EXTENSION)
 
@@ -42,6 +42,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s
+
+# Years of hourly looks, simulated for docs/over-time.md (10 minutes; ARGS=--quick: seconds, and nothing is written).
+over-time: setup
+	$(BIN)/python benches/over_time.py $(ARGS)
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup

@@ -1,7 +1,7 @@
 """What a monitor promises, and how much error each of its looks may make so that it keeps the promise.
 
 A look tests segments of the stream that end now: at level i, blocks of 2^i looks are complete every 2^i looks, and the
-last 1 to 8 of them (5 to 8 beyond level 0, the shorter ones being the level's below) are tested together. So a change
+last 1 to 4 of them (3 and 4 beyond level 0, the shorter ones being the level's below) are tested together. So a change
 is met by a segment that lies after it and is nearly as long as the time since, however old the stream. Pure: numbers
 in, numbers out.
 """
@@ -12,11 +12,11 @@ from typing import Literal
 
 from tidewheel.errors import InputError, UnknownNameError
 
-#: Blocks of each level that are kept. With 8, segments of one level reach from 5 to 8 blocks: ends and beginnings are met to
-#: a fifth, for twice the memory that 4 would take.
-BLOCKS = 8
+#: Blocks of each level that are kept. With 4, lengths are 1, 2, 3, 4, 6, 8, 12, 16, ... looks. With 8 there would be four
+#: lengths per doubling: delays hardly differ, and looks cost twice as much.
+BLOCKS = 4
 #: Beyond level 0, segments of fewer blocks than this are tested on the level below.
-LEAST_BLOCKS = 5
+LEAST_BLOCKS = 3
 
 PromiseName = Literal["ever", "run length"]
 PROMISES = ("ever", "run length")

@@ -5,8 +5,9 @@ thousands of simulated streams with these very lines. A part's bounds hold toget
 and that of the segment, at any number of rows (`bands`); `spending` has the errors, `monitor` the columns.
 """
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from tidewheel.drift import bands
 from tidewheel.drift.bands import Floats
 from tidewheel.drift.decision import DISTANCE_THRESHOLD, SHARE_THRESHOLD, VARIATION_THRESHOLD
-from tidewheel.drift.profiled import BESIDE, Numbers, Others, Profiled
+from tidewheel.drift.profiled import BESIDE, Numbers, Others, Profiled, Words
 from tidewheel.drift.spending import BLOCKS, Promise, lengths
 from tidewheel.drift.states import Counts
 
@@ -24,7 +25,19 @@ from tidewheel.drift.states import Counts
 #: reference is continuous, and 14 levels of them (a year of hours) take 90 kB.
 GROUPS = 100
 
-MISSING, NAN = 0, 1
+#: Places of what is kept of a column, with the sign by which they are added up.
+Places = tuple[tuple[int, int], ...]
+MISSING: Places = ((0, 1),)
+#: Of numbers are kept: missing, NaN, and the values below each border of the groups, from minus infinity alone to all.
+FIRST_BELOW = 2
+NAN: Places = ((1, 1),)
+INFINITE: Places = ((FIRST_BELOW, 1), (-1, 1), (-2, -1))
+ROWS_OF_NUMBERS: Places = ((0, 1), (1, 1), (-1, 1))
+#: Of strings: missing, all others, the named ones, and the unseen.
+FIRST_NAME = 2
+VALUES_OF_WORDS: Places = ((1, 1),)
+ROWS_OF_WORDS: Places = ((0, 1), (1, 1))
+UNSEEN: Places = ((-1, 1),)
 
 
 class Part(Protocol):
@@ -38,16 +51,16 @@ class Part(Protocol):
     def threshold(self) -> float:
         """Distance up to which the stream may stray."""
 
-    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Floats, Floats]:
+    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Counts, Floats, Floats]:
         """Estimate the distance of segments, and bound it from below.
 
         Args:
-            sums: Counts of shape (segments, ..., places).
+            sums: What is kept of the segments, of shape (segments, ..., places).
             x: ln(1 / error) of each segment.
             design_effect: Rows that count for one.
 
         Returns:
-            Distances and lower bounds (negative when far from anything), both of shape (segments, ...).
+            Rows, distances and lower bounds (negative when far from anything), each of shape (segments, ...).
         """
 
 
@@ -69,19 +82,18 @@ class Line:
     @classmethod
     def fit(cls, reference: Counts, x: float, design_effect: float, threshold: float) -> "Line":
         """Learn the reference's values, of which there is at least one."""
-        below = _order(reference).cumsum(axis=-1)
+        below = reference[..., FIRST_BELOW:]
         rows = below[..., -1]
         reach = bands.reach_of_distribution(x, rows / design_effect)
         return cls(below[..., :-1] / rows[..., None], reach, threshold)
 
-    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Floats, Floats]:
+    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Counts, Floats, Floats]:
         """See `Part.bound`."""
-        below = _order(sums).cumsum(axis=-1)
-        rows = below[..., -1]
-        distance = np.abs(below[..., :-1] / np.maximum(rows, 1)[..., None] - self.shares).max(axis=-1)
-        distance = np.where(rows > 0, distance, 0.0)
+        rows = sums[..., -1]
+        gaps = sums[..., FIRST_BELOW:-1] / np.maximum(rows, 1)[..., None] - self.shares
+        distance = np.where(rows > 0, np.abs(gaps).max(axis=-1), 0.0)
         reach = bands.reach_of_distribution(_beside(x, rows), rows / design_effect)
-        return distance, distance - self.reach - reach
+        return rows, distance, distance - self.reach - reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,22 +116,22 @@ class Names:
     @classmethod
     def fit(cls, reference: Counts, x: float, design_effect: float, threshold: float) -> "Names":
         """Learn the reference's names."""
-        rows = reference[BESIDE:].sum()
-        shares = reference[BESIDE:-2] / rows
-        lower, upper = bands.name_intervals(x, shares, rows / design_effect)
+        rows = _pick(reference, VALUES_OF_WORDS)
+        shares = reference[FIRST_NAME:-1] / rows
+        lower, upper = bands.name_intervals(x, shares, float(rows) / design_effect)
         return cls(shares, lower, upper, threshold)
 
-    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Floats, Floats]:
+    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Counts, Floats, Floats]:
         """See `Part.bound`."""
-        rows = sums[..., BESIDE:].sum(axis=-1)
-        shares = sums[..., BESIDE:-2] / np.maximum(rows, 1)[..., None]
+        rows = _pick(sums, VALUES_OF_WORDS)
+        shares = sums[..., FIRST_NAME:-1] / np.maximum(rows, 1)[..., None]
         x = _beside(x, rows) + np.log(len(self.shares))
         lower, upper = bands.share_interval(x[..., None], shares, (rows / design_effect)[..., None])
         less = np.maximum(self.lower - upper, 0).sum(axis=-1)
         more = np.maximum(lower - self.upper, 0).sum(axis=-1)
         rest = np.abs(shares.sum(axis=-1) - self.shares.sum())
         distance = (np.abs(shares - self.shares).sum(axis=-1) + rest) / 2
-        return np.where(rows > 0, distance, 0.0), np.maximum(less, more)
+        return rows, np.where(rows > 0, distance, 0.0), np.maximum(less, more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +141,7 @@ class Share:
     Attributes:
         name: "missing", "nan", "infinite" or "unseen".
         places: The places.
+        of: The places of all rows.
         share: The reference's share.
         lower: Lower bound of its probability.
         upper: Upper bound.
@@ -136,7 +149,8 @@ class Share:
     """
 
     name: str
-    places: tuple[int, ...]
+    places: Places
+    of: Places
     share: Floats
     lower: Floats
     upper: Floats
@@ -144,27 +158,32 @@ class Share:
 
     @classmethod
     def fit(
-        cls, name: str, places: tuple[int, ...], reference: Counts, x: float, effect: float, threshold: float
+        cls,
+        name: str,
+        places: Places,
+        of: Places,
+        reference: Counts,
+        x: float,
+        design_effect: float,
+        threshold: float,
     ) -> "Share":
         """Learn a share of the reference's rows, of which there is at least one."""
-        rows = reference.sum(axis=-1)
-        share = reference[..., list(places)].sum(axis=-1) / rows
-        return cls(name, places, share, *bands.share_interval(x, share, rows / effect), threshold)
+        rows = _pick(reference, of)
+        share = _pick(reference, places) / rows
+        lower, upper = bands.share_interval(x, share, rows / design_effect)
+        return cls(name, places, of, share, lower, upper, threshold)
 
-    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Floats, Floats]:
+    def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Counts, Floats, Floats]:
         """See `Part.bound`."""
-        rows = sums.sum(axis=-1)
-        if self.name == "unseen":
-            rows = rows - sums[..., MISSING]
-        share = sums[..., list(self.places)].sum(axis=-1) / np.maximum(rows, 1)
+        rows = _pick(sums, self.of)
+        share = _pick(sums, self.places) / np.maximum(rows, 1)
         lower, upper = bands.share_interval(_beside(x, rows), share, rows / design_effect)
         distance = np.where(rows > 0, np.abs(share - self.share), 0.0)
-        return distance, np.maximum(lower - self.upper, self.lower - upper)
+        return rows, distance, np.maximum(lower - self.upper, self.lower - upper)
 
 
-def _order(counts: Counts) -> Counts:
-    """Order counts as the values lie: minus infinity, the groups, plus infinity."""
-    return np.concatenate([counts[..., 2:3], counts[..., BESIDE:], counts[..., 3:4]], axis=-1)
+def _pick(counts: Counts, places: Places) -> Counts:
+    return functools.reduce(np.add, [sign * counts[..., place] for place, sign in places])
 
 
 def _beside(x: Floats, rows: Counts) -> Floats:
@@ -178,18 +197,37 @@ class Watched:
 
     Attributes:
         name: Its name.
-        starts: First place of each group in a window's vector, after the places that are kept as they are.
+        keep: Turns a window's counts, of shape (..., places), into what is kept of them, which adds up as they do.
         parts: What is watched.
+        kept: Places that are kept.
     """
 
     name: str
-    starts: Counts
+    keep: Callable[[Counts], Counts]
     parts: tuple[Part, ...]
+    kept: int
 
-    def gather(self, vector: Counts) -> Counts:
-        """Add up a window's places per group."""
-        found: Counts = np.add.reduceat(vector, self.starts, axis=-1)
-        return found
+    def is_possible(self, sums: Counts) -> bool:
+        """Say whether segments of shape (blocks, kept places) can be counts of rows, each with those of the one before."""
+        if self.keep is keep_words:
+            is_sound = (sums[:, 1] >= sums[:, FIRST_NAME:].sum(axis=-1)).all()
+        else:
+            is_sound = (np.diff(sums[:, FIRST_BELOW:], axis=-1) >= 0).all()
+        return bool(is_sound and (np.diff(sums, axis=0) >= 0).all())
+
+
+def keep_numbers(counts: Counts, starts: Counts) -> Counts:
+    """Keep of numbers the missing, the NaN, and the values below the borders of groups; see `FIRST_BELOW`."""
+    groups = np.add.reduceat(counts, starts, axis=-1)
+    line = [groups[..., 2:3], groups[..., BESIDE:], groups[..., 3:4]]
+    below = np.concatenate(line, axis=-1).cumsum(axis=-1)
+    return np.concatenate([groups[..., :2], below], axis=-1)
+
+
+def keep_words(counts: Counts) -> Counts:
+    """Keep of strings the missing, all others, the named, and the unseen; see `FIRST_NAME`."""
+    values = counts[..., BESIDE:].sum(axis=-1, keepdims=True)
+    return np.concatenate([counts[..., :1], values, counts[..., BESIDE:-2], counts[..., -1:]], axis=-1)
 
 
 def count_parts(column: Profiled) -> int:
@@ -199,36 +237,53 @@ def count_parts(column: Profiled) -> int:
     return 4 if isinstance(column, Numbers) else 3
 
 
-def watch(column: Profiled, error: float, threshold: float | None, effect: float) -> Watched:
+def watch(column: Numbers | Words, error: float, threshold: float | None, design_effect: float) -> Watched:
     """Learn a column.
 
     Args:
-        column: The column of a profile, of numbers or strings.
+        column: The column of a profile.
         error: What each part's bands of the reference may fail with.
         threshold: Distance up to which the stream may stray; None for the thresholds of verdicts.
-        effect: Rows that count for one.
+        design_effect: Rows that count for one.
 
     Returns:
         The column. Without values in the reference there is nothing to compare values with, and shares alone are watched.
     """
     x = math.log(1 / error)
-    reference = column.reference
-    starts = _group(reference) if isinstance(column, Numbers) else np.arange(len(reference))
-    kept = np.add.reduceat(reference, starts)
-    of_shares = SHARE_THRESHOLD if threshold is None else threshold
-    beside: dict[str, tuple[int, ...]] = {"missing": (MISSING,)}
-    parts: list[Part] = []
     if isinstance(column, Numbers):
-        beside |= {"nan": (NAN,), "infinite": (2, 3)}
-        if kept[2:].sum():
-            parts.append(Line.fit(kept, x, effect, DISTANCE_THRESHOLD if threshold is None else threshold))
-    elif not isinstance(column, Others) and kept[BESIDE:].sum():
-        parts.append(Names.fit(kept, x, effect, VARIATION_THRESHOLD if threshold is None else threshold))
-        once, rows = int((column.counts == 1).sum()), int(kept[BESIDE:].sum())
-        most = bands.most_unseen(x, once, rows / effect)
-        parts.append(Share("unseen", (len(kept) - 1,), np.array(once / rows), np.zeros(()), most, of_shares))
-    parts += [Share.fit(name, at, kept, x, effect, of_shares) for name, at in beside.items()]
-    return Watched(column.name, starts, tuple(parts))
+        return _watch_numbers(column, x, threshold, design_effect)
+    return _watch_words(column, x, threshold, design_effect)
+
+
+def _watch_numbers(column: Numbers, x: float, threshold: float | None, design_effect: float) -> Watched:
+    keep = functools.partial(keep_numbers, starts=_group(column.reference))
+    kept = keep(column.reference)
+    of_values, of_shares = _thresholds(threshold, DISTANCE_THRESHOLD)
+    parts: list[Part] = []
+    if kept[-1]:
+        parts.append(Line.fit(kept, x, design_effect, of_values))
+    for name, places in (("missing", MISSING), ("nan", NAN), ("infinite", INFINITE)):
+        parts.append(Share.fit(name, places, ROWS_OF_NUMBERS, kept, x, design_effect, of_shares))
+    return Watched(column.name, keep, tuple(parts), len(kept))
+
+
+def _watch_words(column: Words, x: float, threshold: float | None, design_effect: float) -> Watched:
+    kept = keep_words(column.reference)
+    of_values, of_shares = _thresholds(threshold, VARIATION_THRESHOLD)
+    parts: list[Part] = []
+    rows = int(_pick(kept, VALUES_OF_WORDS))
+    if rows:
+        parts.append(Names.fit(kept, x, design_effect, of_values))
+        once = int((column.counts == 1).sum())
+        most = bands.most_unseen(x, once, rows / design_effect)
+        expected = np.array(once / rows)
+        parts.append(Share("unseen", UNSEEN, VALUES_OF_WORDS, expected, np.zeros(()), most, of_shares))
+    parts.append(Share.fit("missing", MISSING, ROWS_OF_WORDS, kept, x, design_effect, of_shares))
+    return Watched(column.name, keep_words, tuple(parts), len(kept))
+
+
+def _thresholds(threshold: float | None, of_values: float) -> tuple[float, float]:
+    return (of_values, SHARE_THRESHOLD) if threshold is None else (threshold, threshold)
 
 
 def _group(reference: Counts) -> Counts:
@@ -241,16 +296,16 @@ def _group(reference: Counts) -> Counts:
     return np.concatenate([np.arange(BESIDE), BESIDE + places])
 
 
-#: Blocks of each level, oldest first: arrays of shape (blocks, ..., places).
+#: Of each level what is kept of its last block, of its last two, and so on: arrays of shape (blocks, ..., places).
 Levels = list[Counts]
 
 
 def advance(levels: Levels, counts: Counts, look: int) -> Iterator[tuple[int, int, Counts]]:
-    """Take the counts of one look into the blocks, and give the segments that end with it.
+    """Take the counts of one look into the levels, and give the segments that end with it.
 
     Args:
-        levels: Blocks of the levels so far; changed. At least as many as `spending.BLOCKS` of each are kept.
-        counts: Counts of shape (..., places).
+        levels: The levels so far, from the shortest blocks on; changed.
+        counts: What is kept of the look, of shape (..., places).
         look: Number of the look, from 1.
 
     Yields:
@@ -261,14 +316,13 @@ def advance(levels: Levels, counts: Counts, look: int) -> Iterator[tuple[int, in
     for level in range(look.bit_length()):
         if level == len(levels):
             levels.append(block[:0])
-        levels[level] = np.concatenate([levels[level][1 - BLOCKS :], block])
-        ends = levels[level]
+        levels[level] = sums = np.concatenate([block, levels[level][: BLOCKS - 1] + block])
         first = lengths(level)[0]
-        if len(ends) >= first:
-            yield level, look >> level, ends[::-1].cumsum(axis=0)[first - 1 :]
-        if (look >> level) % 2 or len(ends) == 1:
+        if len(sums) >= first:
+            yield level, look >> level, sums[first - 1 :]
+        if (look >> level) % 2 or len(sums) == 1:
             return
-        block = ends[-2:].sum(axis=0, keepdims=True)
+        block = sums[1:2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,11 +377,8 @@ def judge(
     x = -np.log(np.array(errors))
     judged = []
     for part in watched.parts:
-        distance, lower = part.bound(sums, x, design_effect)
-        best = lower.argmax(axis=0)
-        distance, lower, rows = (
-            np.take_along_axis(values, best[None], axis=0)[0]
-            for values in (distance, lower, sums.sum(axis=-1))
-        )
+        found = part.bound(sums, x, design_effect)
+        best = found[-1].argmax(axis=0)
+        rows, distance, lower = (np.take_along_axis(values, best[None], axis=0)[0] for values in found)
         judged.append(Judged(part, looks[best], rows, distance, lower))
     return judged
