@@ -107,7 +107,7 @@ def naive_rule(name: str, reference: Counts) -> Rule:
 
 
 def whole_rule(name: str, reference: Counts) -> Rule:
-    """Compare all of the stream so far, by the band of Howard and Ramdas (2022, corollary 2), and nothing shorter."""
+    """Compare all of the stream so far, by the band of Howard and Ramdas (2022) in closed form, and nothing shorter."""
     line = watching.Line.fit(reference, math.log(2 / ALPHA), 1.0, 0.0)
 
     def alarms(counts: Counts, segments: Sequence[tuple[int, int, Counts]], whole: Counts) -> Any:
@@ -343,23 +343,10 @@ Detectors without a reference (ADWIN, Page-Hinkley, KSWIN) run well beside this 
 """
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Simulate, print, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few streams and looks; writes nothing")
-    parser.add_argument("--docs", type=Path, default=Path(__file__).parents[1] / "docs")
-    chosen = parser.parse_args(argv)
-    years, fewer, streams = (200, 100, 40) if chosen.quick else (10_000, 500, 200)
-    looks = 300 if chosen.quick else LOOKS_A_YEAR
-    of_delays, of_others, of_monitors = (np.random.default_rng(SEED + part) for part in range(3))
-    delays = tabulate_delays(of_delays, streams, CHANGES[:1] if chosen.quick else CHANGES)
-    print("\n".join(delays), flush=True)
-    first = simulate_quiet(of_others, fewer, looks, others)
-    first |= simulate_quiet(of_monitors, years, looks, monitors, FEW_BINS)
-    promises = tabulate_promises(first, looks)
-    print("\n".join(promises), flush=True)
-    if chosen.quick:
-        return
+def write_page(
+    docs: Path, first: dict[str, Any], promises: Sequence[str], delays: Sequence[str], streams: int
+) -> None:
+    """Write the page and its picture."""
     page = PAGE.format(
         reference=REFERENCE_ROWS,
         looks=LOOKS_A_YEAR,
@@ -369,8 +356,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         streams=streams,
         delays="\n".join(delays),
     )
-    (chosen.docs / "over-time.md").write_text(page, encoding="utf-8")
-    (chosen.docs / "over-time.svg").write_text(draw(first, looks), encoding="utf-8")
+    (docs / "over-time.md").write_text(page, encoding="utf-8")
+    (docs / "over-time.svg").write_text(draw(first, LOOKS_A_YEAR), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Simulate, print, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few streams and looks; writes nothing")
+    parser.add_argument("--docs", type=Path, default=Path(__file__).parents[1] / "docs")
+    chosen = parser.parse_args(argv)
+    years, fewer, streams = (200, 100, 40) if chosen.quick else (10_000, 200, 200)
+    looks = 300 if chosen.quick else LOOKS_A_YEAR
+    of_delays, of_others, of_monitors = (np.random.default_rng(SEED + part) for part in range(3))
+    delays = tabulate_delays(of_delays, streams, CHANGES[:1] if chosen.quick else CHANGES)
+    print("\n".join(delays), flush=True)
+    first = simulate_quiet(of_others, fewer, looks, others)
+    first |= simulate_quiet(of_monitors, years, looks, monitors, FEW_BINS)
+    promises = tabulate_promises(first, looks)
+    print("\n".join(promises), flush=True)
+    if not chosen.quick:
+        write_page(chosen.docs, first, promises, delays, streams)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,17 @@ def test_small_shifts_show_in_long_segments():
     assert first["x"].lower < 0.025 == pytest.approx(first["x"].distance, abs=0.001)
 
 
+def test_ids_that_did_not_drift_do_not_alarm(rng):
+    # Zipf's ids: every look has many that the reference never showed, and its frequent names are the sample's own choice.
+    alarms = 0
+    for _ in range(20):
+        names = pl.Series([f"id{i}" for i in rng.zipf(1.3, 14_000)])
+        monitor = Monitor(Profile.fit({"id": names[:4_000]}), alpha=0.2, threshold=0.0)
+        looks = [monitor.observe({"id": names[at : at + 250]}) for at in range(4_000, 14_000, 250)]
+        alarms += any(look.alarm for look in looks)
+    assert alarms <= 4
+
+
 def test_thresholds_are_those_of_verdicts():
     monitor = Monitor(PROFILE)
     # D = 0.08 for as long as one likes; D = 0.2 at once.
