@@ -22,6 +22,9 @@ from tidewheel.errors import InputError, UnknownNameError
 #: With fewer chunks the least p-value that there can be, 1 / (chunks + 1), is above 0.05.
 LEAST_CHUNKS = 19
 
+#: Statistics that differ by less, relatively, are one: far beyond rounding, far below what a row changes.
+TIE = 1e-12
+
 #: Takes the counts of all other chunks and those of one (missing, NaN, minus and plus infinity, then the places in order).
 Statistic = Callable[[Counts, Counts], float]
 
@@ -65,15 +68,14 @@ class ChunkThresholds:
         """Keep the chunks of a reference.
 
         A window of the stream joins them as chunk K + 1. Each of the K + 1 is compared with all the rows of the reference
-        and the window but its own (counts subtract); if the window is one like the others, its statistic's rank among
-        the K + 1 is as likely any as another, so
+        and the window but its own (counts subtract); if the window is one like the others, its statistic has any rank
+        among the K + 1 with the same probability, so
 
             p = (1 + #{k: s_k >= s_new}) / (K + 1)
 
-        is at most a with probability at most a, and for a = j / (K + 1), without ties, with that very
-        probability. All columns together: the score of a chunk is its largest statistic of any column, each
-        divided by the column's mean over the K + 1, and p is the rank of that; however columns depend on each other, no
-        correction is needed.
+        is at most a with probability at most a, and for a = j / (K + 1), without ties, with that very probability. All
+        columns together: the score of a chunk is its largest statistic of any column, each divided by the column's mean
+        over the K + 1, and p is the rank of that; however columns depend on each other, no correction is needed.
 
         Assumed: chunks and window are exchangeable, which days are rarely over a year: choose chunks that are like the
         windows to come (same hours, same weekdays, as many rows). The rows of the reference that are in no chunk stay
@@ -85,11 +87,10 @@ class ChunkThresholds:
             profile: The reference.
             chunks: Windows of the profile, or tables: disjoint parts of the reference's rows, at least 19, none empty.
             statistic: "distance": the largest of Kolmogorov-Smirnov D at the borders of the profile's blocks (strings:
-            total
-                variation) and the differences of the missing, NaN and infinite shares. "psi" (Jeffreys) or
-                "chi_square": over the report's bins or names. Or a function of two vectors of counts, those of
-                all other rows and those of a chunk: missing, NaN, minus and plus infinity, then the places in order
-                (strings: names, then all others with the unseen). The larger, the stranger.
+                total variation) and the differences of the missing, NaN and infinite shares. "psi" (Jeffreys) or
+                "chi_square": over the report's bins or names. Or a function of two vectors of counts, those of all
+                other rows and those of a chunk: missing, NaN, minus and plus infinity, then the places in order
+                (strings: names, then all others with the unseen). The larger, the stranger; at least 0.
 
         Returns:
             The thresholds; they can be pickled if `statistic` can.
@@ -185,7 +186,8 @@ class ChunkThresholds:
 
 
 def _rank(scores: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    return int((scores >= scores[-1]).sum()) / len(scores)
+    # Equal distances of different counts may differ in their last digits, and ties count.
+    return int((scores >= scores[-1] * (1 - TIE)).sum()) / len(scores)
 
 
 def _count(profile: Profile, chunk: Any, name: str) -> list[Counts]:
@@ -214,8 +216,11 @@ def _score(column: Profiled, chunks: Counts, statistic: str | Statistic) -> list
     everything = reference + chunks[-1]
     compare = statistic if callable(statistic) else _NAMED[statistic](column)
     found = [compare(everything - chunk, chunk) for chunk in chunks]
-    if any(math.isnan(one) for one in found):
-        raise InputError(f"`statistic` must be a number for all chunks of column {column.name!r}; got NaN")
+    for one in found:
+        if not one >= 0:
+            raise InputError(
+                f"`statistic` must be at least 0 for all chunks; got {one} for one of column {column.name!r}"
+            )
     return found
 
 
