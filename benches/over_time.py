@@ -268,7 +268,7 @@ def draw(first: dict[str, Any], looks: int) -> str:
     axis = [1, 10, 100, 1_000, looks]
 
     def at(look: float, share: float) -> str:
-        x = left + (width - left - 12) * math.log(max(look, 1)) / math.log(looks)
+        x = left + (width - left - 24) * math.log(max(look, 1)) / math.log(looks)
         return f"{x:.1f},{12 + (height - bottom - 12) * (1 - share):.1f}"
 
     parts = [f'<path d="M{at(1, ALPHA)}L{at(looks, ALPHA)}" stroke="#888" stroke-dasharray="4 4"/>']
@@ -284,7 +284,7 @@ def draw(first: dict[str, Any], looks: int) -> str:
         shares = [(first[name] <= look).mean() for look in seen]
         points = " ".join(at(look, share) for look, share in zip(seen, shares, strict=True))
         parts.append(f'<polyline points="{points}" stroke="{colours[name]}" stroke-width="2"/>')
-        parts.append(f'<text x="{width - 240}" y="{80 + 20 * line}" fill="{colours[name]}">{label}</text>')
+        parts.append(f'<text x="{width - 230}" y="{150 + 20 * line}" fill="{colours[name]}">{label}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" '
         f'fill="none"><rect width="{width}" height="{height}" fill="#fff"/><g fill="#333">'
