@@ -14,7 +14,7 @@ FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpa
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 
-.PHONY: setup demo test lint bench bench-instructions agreement calibration drill wheel check-wheel fuzz format clean
+.PHONY: setup demo test lint bench bench-instructions agreement calibration over-time drill wheel check-wheel fuzz format clean
 
 setup: $(EXTENSION)
 
@@ -63,6 +63,9 @@ agreement: setup
 # Simulates the drift core's tests and writes docs/calibration.md (15 minutes).
 calibration: setup
 	$(BIN)/python benches/calibration.py
+# Years of hourly looks, simulated for docs/over-time.md (10 minutes; ARGS=--quick: seconds, and nothing is written).
+over-time: setup
+	$(BIN)/python benches/over_time.py $(ARGS)
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup

@@ -5,18 +5,17 @@
     drift.psi(reference, current).pvalue
     drift.compare(reference_table, current_table).drifted
 
+`statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
+`comparison` the comparison of tables, `profile` references learned once and counts that add up, `monitor` and `chunks`
+streams over time, `multivariate` tables as wholes, `results`, `columns` and `report` what they return.
+
 Calls release the interpreter lock and use up to one thread per core; inside workers of Ray and Spark, which run one worker
 per core, one. `TIDEWHEEL_THREADS` sets another number, `threads=` one for a call. Objects may be shared by threads.
-
-`statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
-`comparison` the comparison of tables, `profile` references learned once and counts that add up, `results`, `columns` and
-`report` what they return.
-
-The environment variable `TIDEWHEEL_THREADS` bounds the threads of a call that names none. `TIDEWHEEL_SIMD` names the
-widest vector instructions that may be used: "portable", "avx2" or "avx512"; a processor without them uses the widest that it
-has, and any other name is an `InputError` at import. Neither changes a result.
+`TIDEWHEEL_SIMD` names the widest vector instructions that may be used: "portable", "avx2" or "avx512"; a processor without
+them uses the widest that it has, and any other name is an `InputError` at import. Neither changes a result.
 """
 
+from tidewheel.drift.chunks import ChunkComparison, ChunkThresholds
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.comparison import compare
 from tidewheel.drift.decision import Effect
@@ -30,6 +29,7 @@ from tidewheel.drift.divergences import (
     l_infinity,
     total_variation,
 )
+from tidewheel.drift.monitor import ColumnLook, Look, Monitor
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.report import DriftReport
 from tidewheel.drift.results import (
@@ -50,13 +50,18 @@ from tidewheel.drift.streams import scan
 __all__ = [
     "Beside",
     "BinnedCounts",
+    "ChunkComparison",
+    "ChunkThresholds",
     "ColumnDrift",
+    "ColumnLook",
     "ContingencyResult",
     "DistanceResult",
     "DivergenceResult",
     "DriftReport",
     "Effect",
     "KsResult",
+    "Look",
+    "Monitor",
     "PartDrift",
     "Profile",
     "PsiResult",

@@ -71,9 +71,10 @@ class Numbers:
         if r.rows > r.missing + r.nan and c.rows > c.missing + c.nan:
             lines = (inputs.read_array("counts", _line(vector)) for vector in (self.reference, current))
             distance = _native.enclose_ks(self.blocks, *lines)
-        return NumberCounts(r, c, distance, self._bins(self.reference), self._bins(current))
+        return NumberCounts(r, c, distance, self.bins(self.reference), self.bins(current))
 
-    def _bins(self, vector: Counts) -> list[int]:
+    def bins(self, vector: Counts) -> list[int]:
+        """Add up the places of each of the report's bins."""
         starts = np.concatenate([[0], self.bin_edges + 1])
         found: list[int] = np.add.reduceat(vector[BESIDE:], starts).tolist()
         return found

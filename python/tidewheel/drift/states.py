@@ -23,7 +23,7 @@ MOST_ROWS = 1 << 46
 _MAGIC = b"tidewhl\x1a"
 _HEADER = struct.Struct("<8s4sHQ")
 _DIGEST_BYTES = 32
-_KINDS = {"profile": b"PROF", "window": b"WIND"}
+_KINDS = {"profile": b"PROF", "window": b"WIND", "monitor": b"MONI"}
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 
 Counts = npt.NDArray[np.int64]
