@@ -6,8 +6,8 @@
     drift.compare(reference_table, current_table).drifted
 
 `statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
-`comparison` the comparison of tables, `profile` references learned once and counts that add up, `results`, `columns` and
-`report` what they return.
+`comparison` the comparison of tables, `multivariate` that of tables as wholes, `profile` references learned once and
+counts that add up, `results`, `columns` and `report` what they return.
 """
 
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
@@ -23,6 +23,7 @@ from tidewheel.drift.divergences import (
     l_infinity,
     total_variation,
 )
+from tidewheel.drift.multivariate import SlicedResult, sliced
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.report import DriftReport
 from tidewheel.drift.results import (
@@ -55,6 +56,7 @@ __all__ = [
     "RankTestResult",
     "ReferenceBins",
     "Shape",
+    "SlicedResult",
     "Window",
     "anderson_darling",
     "chi_square",
@@ -71,6 +73,7 @@ __all__ = [
     "l_infinity",
     "psi",
     "scan",
+    "sliced",
     "total_variation",
     "wasserstein",
 ]

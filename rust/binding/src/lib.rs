@@ -1,7 +1,7 @@
 //! Python binding of `tidewheel_core`: reads arguments, calls the core once without the interpreter lock, wraps results.
 //!
 //! [`buffer`] and [`arrow`] hold all the `unsafe`: they turn foreign memory into slices. [`column`] is what Python
-//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states,
+//! holds of a column, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states, [`gather`] those of single rows,
 //! [`errors`] the exceptions.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(unsafe_code)]
@@ -12,6 +12,7 @@ mod buffer;
 mod column;
 mod errors;
 mod functions;
+mod gather;
 mod results;
 
 use pyo3::prelude::*;
@@ -34,6 +35,8 @@ mod _native {
         find_range, fit_quantiles, kolmogorov_sf, ks_distance, ks_pvalue, normal_sf, psi,
         sum_deviance, sum_weights, wasserstein,
     };
+    #[pymodule_export]
+    use super::gather::{gather_numbers, gather_strings, gather_units};
     #[pymodule_export]
     use super::results::{CategoryComparison, FittedBins, KsDistance, NumericComparison, Parts};
 }

@@ -7,7 +7,7 @@
 //! [`histogram`] counts, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
 //! branch and bound over cells, [`wasserstein`] that distance by sums over the cells of [`offsets`], [`ranks`] what
 //! needs both samples sorted ([`merge`]), [`blocks`] are the mergeable state of a stream, [`categories`] counts strings,
-//! [`units`] counts per cluster, [`psi`] and [`kolmogorov`] hold the formulas, [`special`] the functions under them,
+//! [`units`] counts per cluster, [`gather`] reads single rows, [`psi`] and [`kolmogorov`] hold the formulas, [`special`] the functions under them,
 //! [`shape`] counts for the eye, [`compare`] runs whole columns.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -22,6 +22,7 @@ mod dispatch;
 pub mod domain;
 pub mod error;
 pub mod exact;
+pub mod gather;
 pub mod histogram;
 pub mod kolmogorov;
 pub mod ks;
