@@ -20,7 +20,7 @@ SCALE = 1023
 #: Sums of waves of more rows than this might not be exact in float32; float64 is used then.
 ROWS_OF_FLOAT32 = 16_384
 #: Directions whose waves are held at once.
-_AT_ONCE = 64
+_AT_ONCE = 32
 #: At most these shares of the directions are single parts, principal components and pairs of parts; the rest is random.
 _SHARES = {"single": 0.25, "principal": 0.125, "pairs": 0.75}
 #: Parts that meet in a sparse random direction.
@@ -102,17 +102,17 @@ def measure_waves(encoded: FloatArray, directions: FloatArray) -> Iterator[npt.N
     sines see location and skewness, cosines spread and tails.
 
     Yields:
-        Integers within +-1023 as float32, of shape (rows, directions x 4), for up to 64 directions at a time.
+        Integers within +-1023 as float32, of shape (rows, 4 x directions), for up to 32 directions at a time.
     """
     for start in range(0, len(directions), _AT_ONCE):
         z = (encoded @ directions[start : start + _AT_ONCE].T).astype(np.float32)
         z -= z.mean(axis=0, dtype=np.float64).astype(np.float32)
         deviation = z.std(axis=0, dtype=np.float64)
         z *= np.where(deviation < _FLAT, 0.0, 1 / np.maximum(deviation, _FLAT)).astype(np.float32)
-        waves = np.empty((*z.shape, WAVES), dtype=np.float32)
+        waves = np.empty((len(z), WAVES, z.shape[1]), dtype=np.float32)
         sine, cosine = np.sin(z), np.cos(z)
-        waves[..., 0], waves[..., 1] = sine, cosine
-        waves[..., 2], waves[..., 3] = 2 * sine * cosine, 1 - 2 * sine * sine
+        waves[:, 0], waves[:, 1] = sine, cosine
+        waves[:, 2], waves[:, 3] = 2 * sine * cosine, 1 - 2 * sine * sine
         waves *= SCALE
         np.rint(waves, out=waves)
         yield waves.reshape(len(z), -1)
@@ -150,21 +150,24 @@ def compare_labels(sums: npt.NDArray[np.floating], labels: npt.NDArray[np.float3
     totals = sums.sum(axis=0, dtype=np.float64)
     mean = totals[:-1] / totals[-1]
     drawn = (labels.astype(sums.dtype, copy=False) @ sums).astype(np.float64)
-    shifted = (drawn[:, :-1] - drawn[:, -1:] * mean).reshape(len(labels), -1, WAVES)
-    covariance = _covariances(sums, mean.astype(sums.dtype))
+    shifted = (drawn[:, :-1] - drawn[:, -1:] * mean).reshape(len(labels), WAVES, -1)
+    covariance = _covariances(sums, mean)
     ridge = _RIDGE * np.trace(covariance, axis1=1, axis2=2) + 1e-12
     inverse = np.linalg.inv(covariance + ridge[:, None, None] * np.eye(WAVES))
     share = drawn[:, -1:] / totals[-1]
-    quadratic = np.einsum("bkw,kwv,bkv->bk", shifted, inverse, shifted, optimize=True)
+    quadratic = np.einsum("bwk,kwv,bvk->bk", shifted, inverse, shifted, optimize=True)
     return np.asarray(quadratic / (len(sums) * share * (1 - share)), dtype=np.float64)
 
 
-def _covariances(sums: npt.NDArray[np.floating], mean: npt.NDArray[np.floating]) -> FloatArray:
-    """Give the covariance of each direction's waves: the blocks on the diagonal of one product."""
-    centred = sums[:, :-1] - sums[:, -1:] * mean
-    product = (centred.T @ centred).reshape(-1, WAVES, len(mean) // WAVES, WAVES)
-    blocks = np.einsum("kvkw->kvw", product)
-    return np.asarray(blocks / len(sums), dtype=np.float64)
+def _covariances(sums: npt.NDArray[np.floating], mean: FloatArray) -> FloatArray:
+    """Give the covariance of each direction's waves, in float64: two values along a direction leave it singular."""
+    centred = (sums[:, :-1] - sums[:, -1:] * mean).reshape(len(sums), WAVES, -1)
+    found = np.empty((centred.shape[2], WAVES, WAVES))
+    for one, other in zip(*np.triu_indices(WAVES), strict=True):
+        # Not a matrix product: it would form every direction's covariance with every other.
+        product = np.einsum("uk,uk->k", centred[:, one], centred[:, other]) / len(sums)
+        found[:, one, other] = found[:, other, one] = product
+    return found
 
 
 def permute_labels(

@@ -31,7 +31,7 @@ class RawColumn:
     """A column's values in the rows drawn, of one side or of both.
 
     Attributes:
-        kind: "number" (also times), "string" (also booleans) or "null".
+        kind: "number" (also times), "string" (also booleans), "null" or "unsupported".
         values: Floats, or strings as objects ("" where missing).
         there: False where missing or NaN.
     """
@@ -48,7 +48,7 @@ class RawColumn:
 def read_rows(column: _native.Column, rows: _IntArray) -> RawColumn:
     """Read a column's values in the given rows."""
     if column.kind in {"null", "unsupported"}:
-        return RawColumn("null", np.zeros(len(rows)), np.zeros(len(rows), dtype=np.bool_))
+        return RawColumn(column.kind, np.zeros(len(rows)), np.zeros(len(rows), dtype=np.bool_))
     wanted = inputs.read_array("rows", rows)
     if column.kind in {"number", "temporal"}:
         data, there = _native.gather_numbers(column, wanted)
@@ -176,7 +176,7 @@ class Encoding:
                 encoders += found
                 described[name] = _describe(found, raw)
             else:
-                left_out[name] = "no values" if not raw.there.any() else "one value only"
+                left_out[name] = _excuse(raw)
         parts = tuple(part for encoder in encoders for part in encoder.parts())
         encoded = _encode(encoders, table)
         is_score = np.array(
@@ -217,6 +217,12 @@ def _fit_column(name: str, raw: RawColumn) -> list[_Scores | _Names | _Missing]:
         names = _Names.fit(name, raw)
         found += [names] if names.names else []
     return found if raw.there.all() else [*found, _Missing(name)]
+
+
+def _excuse(raw: RawColumn) -> str:
+    if raw.kind == "unsupported":
+        return "a type that is not supported"
+    return "one value only" if raw.there.any() else "no values"
 
 
 def _describe(encoders: list[_Scores | _Names | _Missing], raw: RawColumn) -> str:

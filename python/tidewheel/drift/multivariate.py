@@ -124,8 +124,8 @@ def sliced(
             in a table, or a number lies outside its range.
         InputTypeError: a column has different types, or a table is of an unknown type.
 
-    Cost: O(N projections permutations) in one matrix product, N <= 2 rows; about a third of a second at the defaults on two
-    cores, however long the tables. With `unit` one more pass over that column.
+    Cost: O(N projections permutations) in matrix products, N <= 2 rows; at most about 0.8 s of one core at the defaults,
+    however long the tables. With `unit` one more pass over that column.
 
     Source: Epps and Singleton, Journal of Statistical Computation and Simulation 26 (1986) 177-203, for the statistic along
     one direction (there at 0.4 and 0.8 of a robust scale); Hemerik and Goeman, TEST 27 (2018) 811-825, for the p-value of
