@@ -337,6 +337,14 @@ def test_wrong_use(current, options, error, text):
     assert text in str(raised.value)
 
 
+def test_sides_too_unequal_for_one_rate(rng):
+    long = {"x": rng.normal(size=20_000), "day": np.arange(20_000) // 500}
+    short = {"x": rng.normal(size=80), "day": np.arange(80) // 2}
+    with pytest.raises(InputError) as raised:
+        drift.sliced(long, short, unit="day", rows=100)
+    assert "both tables are drawn from at one rate, 0.005: at 100 `current` keeps" in str(raised.value)
+
+
 def test_nothing_varies():
     side = {"x": [1.0] * 30}
     with pytest.raises(InputError) as raised:

@@ -1,8 +1,8 @@
 """Rows of tables of several types as rows of numbers, for statistics that look at several columns at once.
 
-`draw_rows` takes a bounded sample, `Encoding` learns how each column becomes numbers and encodes the rows. What it learns
-is learned of both samples together and does not change when rows change sides, so that permutation tests stay exact.
-`directions` looks at the rows, `multivariate` puts the test together.
+`Encoding` learns how each column becomes numbers and encodes the rows. What it learns is learned of both samples together
+and does not change when rows change sides, so that permutation tests stay exact. `drawing` takes the rows, `directions`
+looks at them, `multivariate` puts the test together.
 """
 
 from collections import Counter
@@ -242,10 +242,3 @@ def _encode(encoders: Iterable[_Scores | _Names | _Missing], table: Mapping[str,
     rows = len(next(iter(table.values())).there) if table else 0
     columns = [part for encoder in encoders for part in encoder.encode(table[encoder.column])]
     return np.column_stack(columns) if columns else np.zeros((rows, 0))
-
-
-def draw_rows(n: int, bound: int, rng: np.random.Generator) -> _IntArray:
-    """Draw at most `bound` of n rows without replacement, in increasing order."""
-    if n <= bound:
-        return np.arange(n, dtype=np.int64)
-    return np.sort(rng.choice(n, bound, replace=False)).astype(np.int64)

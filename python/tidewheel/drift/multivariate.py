@@ -1,10 +1,10 @@
 """Drift that no single column shows: the test of two tables as wholes.
 
-`encoding` turns rows into numbers, `directions` measures along projections, `decision` decides. A test that learns a
-classifier instead is in `tidewheel.model.domain`, for which scikit-learn must be installed.
+`drawing` takes the rows, `encoding` turns them into numbers, `directions` measures along projections, `decision` decides. A
+test that learns a classifier instead is in `tidewheel.model.domain`, for which scikit-learn must be installed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import comb
 from typing import Any
@@ -15,13 +15,10 @@ import numpy.typing as npt
 from tidewheel import _native
 from tidewheel.drift import clusters, comparison, decision, directions, inputs, parts
 from tidewheel.drift.decision import Effect, Verdict
-from tidewheel.drift.encoding import Encoding, FloatArray, RawColumn, draw_rows, join, read_rows
+from tidewheel.drift.drawing import LEAST_ROWS, Sample, draw_sample, read_pairs
+from tidewheel.drift.encoding import Encoding, FloatArray
 from tidewheel.errors import InputError
 
-#: Fewer rows a side have no halves that could show anything.
-LEAST_ROWS = 20
-#: Units kept at least, where there are more rows than may be used: p-values come from exchanging units.
-LEAST_UNITS = 40
 #: Units a side that are split into halves; with fewer there is no effect on rows kept out.
 UNITS_TO_SPLIT = 4
 #: Statistics this close are equal: they differ in rounding alone.
@@ -143,9 +140,9 @@ def sliced(
         (0.002, 'drifted', {'x': 0.5, 'y': 0.5})
     """
     _check(alpha, rows, projections, permutations, seed)
-    pairs, units = _read(reference, current, columns, unit)
+    pairs, units = read_pairs(reference, current, columns, unit)
     rng = np.random.default_rng(seed)
-    sample = _draw(pairs, units, rows, rng)
+    sample = draw_sample(pairs, units, rows, rng)
     encoding = Encoding.fit(sample.table)
     if not encoding.parts:
         reasons = ", ".join(f"{name!r} has {reason}" for name, reason in encoding.left_out.items())
@@ -194,111 +191,6 @@ def _check(alpha: float, rows: int, projections: int, permutations: int, seed: i
             raise InputError(f"`{name}` must be at least {bound}; got {value}")
 
 
-_Pairs = Mapping[str, tuple[_native.Column, _native.Column]]
-
-
-def _read(
-    reference: Any, current: Any, columns: Sequence[str] | None, unit: str | None
-) -> tuple[_Pairs, tuple[_native.Column, _native.Column] | None]:
-    r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
-    names = (
-        list(dict.fromkeys(columns)) if columns is not None else [name for name in r_table if name != unit]
-    )
-    if not names:
-        raise InputError("`reference` must have at least one column; got none")
-    pairs = {name: comparison.pair_columns(name, r_table, c_table) for name in names}
-    for side, column in zip(("reference", "current"), next(iter(pairs.values())), strict=True):
-        if len(column) < LEAST_ROWS:
-            raise InputError(f"`{side}` must have at least {LEAST_ROWS} rows; got {len(column)}")
-    return pairs, None if unit is None else comparison.pair_columns(unit, r_table, c_table)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sample:
-    """The rows drawn of both tables, those of the reference first, each side in the order of its units."""
-
-    table: Mapping[str, RawColumn]
-    n: int
-    m: int
-    #: Unit of each row, from 0, in increasing order, and how many units each side has; None for independent rows.
-    codes: _IntArray | None = None
-    units: tuple[int, int] | None = None
-
-    @classmethod
-    def make(
-        cls, table: Mapping[str, RawColumn], is_current: npt.NDArray[np.bool_], codes: _IntArray | None
-    ) -> "_Sample":
-        """Number the units that are left anew."""
-        n, m = int((~is_current).sum()), int(is_current.sum())
-        if codes is None:
-            return cls(table, n, m)
-        _, numbered = np.unique(codes, return_inverse=True)
-        first = int(numbered[n - 1]) + 1
-        return cls(table, n, m, numbered.astype(np.int64), (first, int(numbered[-1]) + 1 - first))
-
-    @property
-    def is_current(self) -> npt.NDArray[np.bool_]:
-        """Say of each row whether it is the current sample's."""
-        return np.arange(self.n + self.m) >= self.n
-
-    def split(self, rng: np.random.Generator) -> "tuple[_Sample, _Sample]":
-        """Split rows, or units, into halves, each side apart."""
-        counts = self.units or (self.n, self.m)
-        halves = [rng.permutation(count) < count // 2 for count in counts]
-        chosen = np.concatenate(halves)
-        chosen = chosen if self.codes is None else chosen[self.codes]
-        return self._take(chosen), self._take(~chosen)
-
-    def _take(self, rows: npt.NDArray[np.bool_]) -> "_Sample":
-        table = {name: raw.take(rows) for name, raw in self.table.items()}
-        return self.make(table, self.is_current[rows], None if self.codes is None else self.codes[rows])
-
-
-def _draw(
-    pairs: _Pairs, unit: tuple[_native.Column, _native.Column] | None, bound: int, rng: np.random.Generator
-) -> _Sample:
-    first = next(iter(pairs.values()))
-    if unit is None:
-        chosen = [draw_rows(len(column), bound, rng) for column in first]
-        codes = None
-    else:
-        drawn = [_draw_units(side, column, bound, rng) for side, column in zip(_SIDES, unit, strict=True)]
-        rate = min(1.0, bound / max(len(rows) for rows, _ in drawn))
-        kept = [rng.random(len(rows)) < rate for rows, _ in drawn]
-        chosen = [rows[keep] for (rows, _), keep in zip(drawn, kept, strict=True)]
-        r_codes, c_codes = (codes[keep] for (_, codes), keep in zip(drawn, kept, strict=True))
-        codes = np.concatenate([r_codes, c_codes + r_codes.max() + 1])
-    table = {
-        name: join(*(read_rows(column, rows) for column, rows in zip(pair, chosen, strict=True)))
-        for name, pair in pairs.items()
-    }
-    is_current = np.repeat([False, True], [len(rows) for rows in chosen])
-    return _Sample.make(table, is_current, codes)
-
-
-_SIDES = ("reference", "current")
-
-
-def _draw_units(
-    side: str, column: _native.Column, bound: int, rng: np.random.Generator
-) -> tuple[_IntArray, _IntArray]:
-    """Draw whole units with about `bound` rows, but at least 40 units; give rows and codes in the order of the codes."""
-    units = _native.encode_units(column)
-    if units.count < clusters.UNITS_NEEDED:
-        raise InputError(
-            f"unit {column.name!r} must have at least {clusters.UNITS_NEEDED} values in `{side}`; got {units.count}"
-        )
-    rows = np.arange(len(column), dtype=np.int64)
-    codes = np.frombuffer(_native.gather_units(units, inputs.read_array("rows", rows)), dtype=np.uint32)
-    count = max(LEAST_UNITS, bound * units.count // len(rows))
-    if count < units.count:
-        chosen = np.zeros(units.count, dtype=np.bool_)
-        chosen[rng.choice(units.count, count, replace=False)] = True
-        rows = rows[chosen[codes]]
-    order = np.argsort(codes[rows], kind="stable")
-    return rows[order], codes[rows[order]].astype(np.int64)
-
-
 def _measure(
     encoded: FloatArray, lines: FloatArray, codes: _IntArray | None, labels: npt.NDArray[np.float32]
 ) -> tuple[FloatArray, FloatArray]:
@@ -319,7 +211,7 @@ def _load(encoding: Encoding, line: FloatArray) -> dict[str, float]:
 
 
 def _measure_effect(
-    sample: _Sample, projections: int, alpha: float, rng: np.random.Generator
+    sample: Sample, projections: int, alpha: float, rng: np.random.Generator
 ) -> tuple[decision.Part | None, dict[str, float]]:
     """Find the worst direction on one half, and measure along it on the other."""
     if sample.units is not None and min(sample.units) < UNITS_TO_SPLIT:
@@ -338,7 +230,7 @@ def _measure_effect(
     return part, _load(encoding, line)
 
 
-def _measure_distance(z: FloatArray, sample: _Sample, alpha: float) -> decision.Part:
+def _measure_distance(z: FloatArray, sample: Sample, alpha: float) -> decision.Part:
     sides = (inputs.read_array("reference", z[: sample.n]), inputs.read_array("current", z[sample.n :]))
     (found,) = _native.compare_numeric([sides[0]], [sides[1]], comparison.BINS, 1)
     assert found.distance is not None  # projections are finite
@@ -362,7 +254,7 @@ def _decide(part: decision.Part | None, pvalue: float, alpha: float) -> tuple[Ve
     return verdict, reason
 
 
-def _warn(sample: _Sample, given: tuple[int, int], alpha: float) -> tuple[str, ...]:
+def _warn(sample: Sample, given: tuple[int, int], alpha: float) -> tuple[str, ...]:
     found = []
     if sample.units is None:
         found.append(comparison.INDEPENDENT)
