@@ -1,6 +1,5 @@
 """Profiles and windows over real Ray Datasets equal those of one machine."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ import polars as pl
 import pytest
 
 from tidewheel.drift import Profile
-from tidewheel.errors import InputError
+from tidewheel.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     import ray.data
@@ -35,14 +34,14 @@ def frame() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def data(
     control: "Control", frame: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator["ray.data.Dataset"]:
+) -> "ray.data.Dataset":
     import ray.data
 
     folder: Path = tmp_path_factory.mktemp("parts")
     ray.data.DataContext.get_current().enable_progress_bars = False
     for number, start in enumerate(range(0, ROWS, ROWS // BLOCKS)):
         frame[start : start + ROWS // BLOCKS].write_parquet(folder / f"{number}.parquet")
-    yield ray.data.read_parquet(str(folder))
+    return ray.data.read_parquet(str(folder))
 
 
 def test_a_profile_of_all_rows_equals_that_of_one_machine(
@@ -89,8 +88,13 @@ def test_wrong_use(data: "ray.data.Dataset", frame: pl.DataFrame) -> None:
     from tidewheel.monitoring.drift_ray import count_dataset, fit_dataset
 
     profile = Profile.fit(frame.with_columns(pl.lit(1).alias("other")))
-    with pytest.raises(InputError, match="column 'other' must be in the data set; it has 'speed', 'delay'"):
+    with pytest.raises(InputError, match="column 'other' must be in `batch`; it has 'speed', 'delay'"):
         count_dataset(data, profile=profile)
+    texts = Profile.fit(frame.select(pl.col("speed").cast(pl.String)))
+    with pytest.raises(
+        InputTypeError, match="column 'speed' must have the reference's type string; got float64"
+    ):
+        fit_dataset(data, splitters=texts)
     with pytest.raises(InputError, match="`splitters` must be given without `columns` and `statistics`"):
         fit_dataset(data, splitters=profile, columns=["speed"])
     with pytest.raises(InputError, match="`sample_rows` must be at least 1; got 0"):

@@ -109,7 +109,7 @@ def tell_apart(
     are reassigned at random, `p = (1 + b) / (1 + permutations)`; a unit that is in both tables counts as two.
 
     The effect is the area under the ROC curve, with bounds at level alpha / 2 each (by jackknife or bootstrap over rows or
-    units; where no pair is ranked wrongly by Hoeffding's inequality). `drifted` needs p <= alpha and the lower bound
+    units; where no pair is ranked wrongly, or all are tied, by Hoeffding's inequality). `drifted` needs p <= alpha and the lower bound
     above 0.57, `stable` the upper bound below it: the area of this classifier, which a better one might exceed.
 
     Args:
@@ -231,8 +231,8 @@ def _measure_effect(scores: np.ndarray, kept: Sample, alpha: float, seed: int) -
         "roc_auc", kept.is_current.astype(np.int64), scores, kept.codes, confidence=1 - alpha / 2, seed=seed
     )
     low, high = found.lower, found.upper
-    if not (math.isfinite(low) and math.isfinite(high)):
-        # No pair is ranked wrongly, or all are: no draw differs from another, but the next row may.
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        # No pair is ranked wrongly, or all are, or all are tied: no draw differs from another, but the next row may.
         band = math.sqrt(math.log(2 / alpha) / (2 * min(kept.units or (kept.n, kept.m))))
         low, high = found.value - band, found.value + band
     return Effect("area under the ROC curve", found.value, max(0.0, low), min(1.0, high), AUC_THRESHOLD)

@@ -118,11 +118,12 @@ def _count(
     data: ray.data.Dataset, profile: Profile, work: Callable[[pa.Table, Any], pa.Table]
 ) -> Iterator[bytes]:
     """Run `work` on each block's columns of the profile, and give the states as they come."""
-    known = data.schema()
-    missing = [name for name in profile.columns if known is None or name not in known.names]
-    if missing:
-        names = ", ".join(map(repr, known.names)) if known is not None else "no columns"
-        raise InputError(f"column {missing[0]!r} must be in the data set; it has {names}")
+    schema = data.schema()
+    if schema is None:
+        return
+    # Here rather than in a worker, whose errors come back wrapped: an empty table is refused as a full one would be.
+    empty = pa.schema(list(zip(schema.names, schema.types, strict=True))).empty_table()
+    profile.window().update(empty, threads=1)
     states = data.select_columns(list(profile.columns)).map_batches(
         work, batch_size=None, batch_format="pyarrow", fn_kwargs={"profile": ray.put(profile)}
     )
@@ -130,12 +131,13 @@ def _count(
         yield from table[_STATE].to_pylist()
 
 
-def _fit_block(table: pa.Table, profile: Profile) -> pa.Table:
-    return _state(Profile.fit(table, splitters=profile, threads=1).to_bytes())
+# Ray Data hands references on as they are; a worker fetches the profile once for all its tasks.
+def _fit_block(table: pa.Table, profile: ray.ObjectRef) -> pa.Table:
+    return _state(Profile.fit(table, splitters=ray.get(profile), threads=1).to_bytes())
 
 
-def _count_block(table: pa.Table, profile: Profile) -> pa.Table:
-    window = profile.window()
+def _count_block(table: pa.Table, profile: ray.ObjectRef) -> pa.Table:
+    window: Window = ray.get(profile).window()
     window.update(table, threads=1)
     return _state(window.to_bytes())
 
