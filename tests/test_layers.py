@@ -39,7 +39,7 @@ ONLY_IN = {
     "sklearn": {"model"},
     "xgboost": {"model"},
     "mlflow": {"model"},
-    "ray": {"serving"},
+    "ray": {"serving", "monitoring"},
     "jinja2": {"report"},
     "plotly": {"report"},
 }

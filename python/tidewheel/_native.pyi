@@ -42,6 +42,9 @@ __all__ = [
     "fit_blocks",
     "fit_quantiles",
     "fit_vocabulary",
+    "gather_numbers",
+    "gather_strings",
+    "gather_units",
     "kolmogorov_sf",
     "ks_distance",
     "ks_pvalue",
@@ -357,6 +360,18 @@ def count_numbers_by_unit(column: Column, edges: Column, units: Units) -> list[i
 
 def count_names_by_unit(column: Column, names: list[str], units: Units) -> list[int]:
     """Count rows per unit and name, row by row of a table; two more places take other strings and missing rows."""
+
+def gather_numbers(column: Column, rows: Column) -> tuple[bytes, bytes]:
+    """Read single rows: their numbers (float64; 0 where missing), and a byte each, 0 where missing.
+
+    Raises InputError for a row beyond the column. Integers beyond 2^53 are rounded. Cost: O(rows log chunks).
+    """
+
+def gather_strings(column: Column, rows: Column) -> list[str | None]:
+    """Read single rows of strings or booleans ("true", "false"); raises InputError for a row beyond the column."""
+
+def gather_units(units: Units, rows: Column) -> bytes:
+    """Read the codes (uint32) of single rows; raises InputError for a row beyond them."""
 
 def chi2_sf(x: float, df: float) -> float:
     """Upper tail of the chi-square law."""

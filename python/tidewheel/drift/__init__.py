@@ -30,6 +30,7 @@ from tidewheel.drift.divergences import (
     total_variation,
 )
 from tidewheel.drift.monitor import ColumnLook, Look, Monitor
+from tidewheel.drift.multivariate import SlicedResult, sliced
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.report import DriftReport
 from tidewheel.drift.results import (
@@ -69,6 +70,7 @@ __all__ = [
     "ReferenceBins",
     "ReferenceRanks",
     "Shape",
+    "SlicedResult",
     "Window",
     "anderson_darling",
     "chi_square",
@@ -86,6 +88,7 @@ __all__ = [
     "l_infinity",
     "psi",
     "scan",
+    "sliced",
     "total_variation",
     "wasserstein",
 ]

@@ -95,8 +95,8 @@ def compare(
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
     names = list(columns) if columns is not None else [name for name in r_table if name != unit]
-    pairs = {name: _pair(name, r_table, c_table) for name in names}
-    units = None if unit is None else _Units.read(unit, *_pair(unit, r_table, c_table))
+    pairs = {name: pair_columns(name, r_table, c_table) for name in names}
+    units = None if unit is None else _Units.read(unit, *pair_columns(unit, r_table, c_table))
     measured = _measure(pairs, units, alpha, threads)
     if "wasserstein" in wanted:
         measured = {name: _with_wasserstein(one, pairs[name], threads) for name, one in measured.items()}
@@ -137,7 +137,10 @@ def _warnings(units: "_Units | None", extra: list[str]) -> tuple[str, ...]:
 _Pair = tuple[_native.Column, _native.Column]
 
 
-def _pair(name: str, reference: Mapping[str, _native.Column], current: Mapping[str, _native.Column]) -> _Pair:
+def pair_columns(
+    name: str, reference: Mapping[str, _native.Column], current: Mapping[str, _native.Column]
+) -> _Pair:
+    """Find a column in both tables; raise if one lacks it, or if its types cannot be compared."""
     for side, table in (("reference", reference), ("current", current)):
         if name not in table:
             raise InputError(

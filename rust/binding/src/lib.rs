@@ -3,7 +3,7 @@
 //! All the `unsafe` turns foreign memory into slices: [`memory`] holds them, [`buffer`] borrows NumPy's, [`arrow`] reads
 //! Arrow's structs, [`capsule`] moves those out of Python. [`contents`] is what they make of a column, [`column`] what
 //! Python holds of it, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states,
-//! [`ranks`] those of references sorted once, [`errors`] the exceptions. The fuzz targets in `fuzz/` compile `memory`,
+//! [`ranks`] those of references sorted once, [`gather`] those of single rows, [`errors`] the exceptions. The fuzz targets in `fuzz/` compile `memory`,
 //! `contents` and `arrow` without Python.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(unsafe_code)]
@@ -16,6 +16,7 @@ mod column;
 mod contents;
 mod errors;
 mod functions;
+mod gather;
 mod memory;
 mod ranks;
 mod results;
@@ -47,6 +48,8 @@ mod _native {
         find_range, fit_quantiles, kolmogorov_sf, ks_distance, ks_pvalue, normal_sf, psi,
         sum_deviance, sum_weights, wasserstein,
     };
+    #[pymodule_export]
+    use super::gather::{gather_numbers, gather_strings, gather_units};
     #[pymodule_export]
     use super::ranks::{PyRanks, simd_tier};
     #[pymodule_export]

@@ -168,6 +168,17 @@ pub struct Chunk<'a> {
     pub validity: Option<Bits<'a>>,
 }
 
+impl Chunk<'_> {
+    /// The number in a row that lies in the chunk, as a float; `None` when it is missing.
+    pub(crate) fn get(&self, row: usize) -> Option<f64> {
+        let mut one = [0.0];
+        load(self.values, row, &mut one);
+        self.validity
+            .is_none_or(|bits| bits.get(row))
+            .then_some(one[0])
+    }
+}
+
 /// What a pass met beside ordinary numbers, each counted apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Parts {
@@ -246,6 +257,11 @@ impl<'a> Column<'a> {
     /// Put chunks together; all should hold the same type.
     pub fn new(chunks: Vec<Chunk<'a>>) -> Self {
         Self { chunks }
+    }
+
+    /// The chunks in order.
+    pub(crate) fn chunks(&self) -> &[Chunk<'a>] {
+        &self.chunks
     }
 
     /// Rows, missing ones included.

@@ -25,7 +25,7 @@
 //! [`histogram`] counts, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
 //! branch and bound over cells, [`reference`] the same against a reference sorted once, [`wasserstein`] that distance by
 //! sums over the cells of [`offsets`], [`ranks`] what needs both samples sorted ([`merge`]), [`blocks`] are the mergeable
-//! state of a stream, [`categories`] counts strings, [`units`] counts per cluster, [`psi`], [`kolmogorov`], [`exact`] and
+//! state of a stream, [`categories`] counts strings, [`units`] counts per cluster, [`gather`] reads single rows, [`psi`], [`kolmogorov`], [`exact`] and
 //! [`expansion`] hold the formulas, [`special`] the functions under them, [`shape`] counts for the eye, [`tier`] names the
 //! vector instructions in use, [`compare`] runs whole columns.
 #![deny(missing_docs)]
@@ -42,6 +42,7 @@ pub mod domain;
 pub mod error;
 pub mod exact;
 pub mod expansion;
+pub mod gather;
 pub mod histogram;
 pub mod kolmogorov;
 pub mod ks;
