@@ -16,9 +16,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from command_line import Command, Told
+from command_line import Command
 from small_project import read_rows
-from tidewheel.cli.main import main
 from tidewheel.operations.ports import LOOPBACK
 
 COMMANDS = [
@@ -28,27 +27,12 @@ COMMANDS = [
     "status",
     "evidence",
     "drift",
+    "profile",
     "serve",
     "serve up",
     "serve down",
     "serve status",
 ]
-
-
-@pytest.fixture
-def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Call the command in this process."""
-
-    def call(*arguments: object) -> Told:
-        monkeypatch.setattr(sys, "argv", ["tidewheel", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        caught = capsys.readouterr()
-        return Told(code, caught.out, caught.err)
-
-    return call
 
 
 def listing(folder: Path) -> set[Path]:

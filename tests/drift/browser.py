@@ -71,7 +71,9 @@ class Browser:
     def _read(self) -> dict[str, Any]:
         deadline = time.monotonic() + LIMIT_S
         while b"\0" not in self._unread:
-            assert select.select([self._from], [], [], deadline - time.monotonic())[0], "Chromium does not answer"
+            assert select.select([self._from], [], [], deadline - time.monotonic())[0], (
+                "Chromium does not answer"
+            )
             piece = os.read(self._from, 1 << 20)
             assert piece, "Chromium has ended"
             self._unread += piece

@@ -43,7 +43,8 @@ LEAST_CONTRAST = """(() => {
 BEYOND = """[...document.querySelectorAll("body *")].filter((at) => at.checkVisibility() && !at.closest("table, legend")
   && (at.getBoundingClientRect().right > innerWidth + 0.5 || at.getBoundingClientRect().left < -0.5))
   .map((at) => at.outerHTML.slice(0, 80))"""
-NAMES = "[...document.querySelectorAll('#rows > li')].filter((at) => at.checkVisibility()).map((at) => at.querySelector('h2').textContent)"
+NAMES = """[...document.querySelectorAll("#rows > li")].filter((at) => at.checkVisibility())
+  .map((at) => at.querySelector("h2").textContent)"""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,9 @@ def test_a_page_asks_for_nothing_and_complains_of_nothing(chromium, page):
 
 def test_the_browser_would_have_noticed(chromium, tmp_path):
     bad = tmp_path / "bad.html"
-    bad.write_text("<p style='color: #ccc'>pale</p><img src='nowhere.png' width=3000><script>nothing()</script>")
+    bad.write_text(
+        "<p style='color: #ccc'>pale</p><img src='nowhere.png' width=3000><script>nothing()</script>"
+    )
     tab = chromium.open(bad)
     assert [address.rpartition("/")[2] for address in tab.requests()] == ["nowhere.png"]
     assert any("Uncaught" in text for text in tab.complaints())
@@ -112,7 +115,9 @@ def test_the_browser_would_have_noticed(chromium, tmp_path):
 
 def test_the_content_policy_stops_foreign_scripts(chromium, page, tmp_path):
     spoiled = tmp_path / "spoiled.html"
-    spoiled.write_text(page.read_text(encoding="utf-8").replace("<h1>", "<script>window.spoiled = 1</script><h1>"))
+    spoiled.write_text(
+        page.read_text(encoding="utf-8").replace("<h1>", "<script>window.spoiled = 1</script><h1>")
+    )
     assert chromium.open(spoiled).run("window.spoiled") is None
 
 
@@ -121,7 +126,9 @@ def test_rows_are_drawn_as_the_report_has_them(tab, report):
     assert told(tab) == f"{len(report.columns)} of {len(report.columns)} columns"
     drawn = tab.run("document.querySelectorAll('#rows .p svg, #rows .e > .f svg').length")
     assert drawn >= 2 * sum(column.shape is not None for column in report.columns)
-    sizes = tab.run("[...document.querySelectorAll('#rows svg')].map((at) => at.getBoundingClientRect().height)")
+    sizes = tab.run(
+        "[...document.querySelectorAll('#rows svg')].map((at) => at.getBoundingClientRect().height)"
+    )
     assert min(sizes) > 8
 
 
@@ -212,14 +219,16 @@ def test_without_scripts_the_rows_are_there_and_the_controls_are_not(chromium, p
     assert len(rows) == len(report.columns)
     tools = tab.order("DOM.querySelector", nodeId=tree, selector=".tools")["nodeId"]
     styles = {
-        item["name"]: item["value"] for item in tab.order("CSS.getComputedStyleForNode", nodeId=tools)["computedStyle"]
+        item["name"]: item["value"]
+        for item in tab.order("CSS.getComputedStyleForNode", nodeId=tools)["computedStyle"]
     }
     assert styles["display"] == "none"
 
 
 # In a notebook
 
-NOTEBOOK = "<!doctype html><meta charset=utf-8><style>body {{ margin: 23px; background: {ground}; }}</style><body {theme}><p>before</p>{part}"
+NOTEBOOK = """<!doctype html><meta charset="utf-8"><style>body {{ margin: 23px; background: {ground}; }}</style>
+<body {theme}><p>before</p>{part}"""
 THEMES = {
     "plain, light": ("", False, False),
     "plain, dark": ("", True, True),
@@ -231,7 +240,9 @@ THEMES = {
 
 @pytest.mark.parametrize(("theme", "system", "is_dark"), THEMES.values(), ids=THEMES.keys())
 @pytest.mark.parametrize("width", [1_100, 390])
-def test_a_notebook_shows_its_part_and_is_left_alone(chromium, report, tmp_path, theme, system, is_dark, width):
+def test_a_notebook_shows_its_part_and_is_left_alone(
+    chromium, report, tmp_path, theme, system, is_dark, width
+):
     ground = "#111111" if is_dark else "#ffffff"
     text = NOTEBOOK.format(ground=ground, theme=theme, part=report._repr_html_())
     (tmp_path / "notebook.html").write_text(text, encoding="utf-8")
@@ -241,12 +252,16 @@ def test_a_notebook_shows_its_part_and_is_left_alone(chromium, report, tmp_path,
     assert tab.run(LEAST_CONTRAST.replace("document.body", "document.querySelector('.tw')"))[0] >= 4.5
     own = tab.run("getComputedStyle(document.querySelector('.tw')).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", own)[:3])) < 200) == is_dark
-    body = tab.run("(() => { const s = getComputedStyle(document.body); return [s.marginLeft, s.backgroundColor]; })()")
+    body = tab.run(
+        "(() => { const s = getComputedStyle(document.body); return [s.marginLeft, s.backgroundColor]; })()"
+    )
     assert body == ["23px", "rgb(17, 17, 17)" if is_dark else "rgb(255, 255, 255)"]
 
 
 def test_a_thousand_columns_can_be_searched(chromium, tmp_path):
-    one, other = ({f"feature_{i:04}": np.arange(50.0) + s * (i % 7 == 0) for i in range(1_000)} for s in (0, 40))
+    one, other = (
+        {f"feature_{i:04}": np.arange(50.0) + s * (i % 7 == 0) for i in range(1_000)} for s in (0, 40)
+    )
     drift.compare(one, other).to_html(tmp_path / "wide.html")
     tab = chromium.open(tmp_path / "wide.html")
     tab.click("#find")

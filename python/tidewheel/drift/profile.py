@@ -112,6 +112,26 @@ class Profile:
         """Rows of the reference."""
         return int(self._columns[0].reference.sum())
 
+    def select(self, columns: Sequence[str]) -> "Profile":
+        """Keep some of the columns, in the order named; the result is a profile of its own, with an id of its own.
+
+        Args:
+            columns: Names of columns; twice the same counts once.
+
+        Raises:
+            UnknownNameError: the profile has no such column.
+            InputError: no column is named.
+        """
+        if not columns:
+            raise InputError("`columns` must name at least one column; got none")
+        known = {column.name: column for column in self._columns}
+        for name in columns:
+            if name not in known:
+                raise UnknownNameError(
+                    f"column {name!r} must be in the profile; it has {', '.join(map(repr, known))}"
+                )
+        return Profile([known[name] for name in dict.fromkeys(columns)], self._statistics)
+
     def window(self) -> "Window":
         """Start an empty window."""
         return Window(self)
