@@ -24,6 +24,8 @@ VERDICTS = {
 }
 #: Columns that a notebook shows; the page shows all.
 NOTEBOOK_COLUMNS = 30
+#: Share of rows beyond the picture's ends from which on the page says so below it.
+BEYOND_TOLD = 0.02
 #: Characters of a warning that are shown at once.
 WARNING_LENGTH = 240
 
@@ -128,6 +130,8 @@ def _beside(column: ColumnDrift) -> str:
     """Say below the picture what it does not show, where there is anything."""
     told = [f"{name} {r:.1%} → {c:.1%}" for name, r, c in _shares_beside(column)[:-1] if r or c]
     told += [f"unseen {column.unseen:.1%}"] if column.unseen else []
+    r, c = picture.outside(column.shape) if column.shape and column.shape.width else (0.0, 0.0)
+    told += [f"beyond the picture {r:.1%} → {c:.1%}"] if max(r, c) > BEYOND_TOLD else []
     return f'<p class="k">{", ".join(told)}</p>' if told else ""
 
 

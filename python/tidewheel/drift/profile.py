@@ -7,6 +7,7 @@ chunk or a partition, and windows of one profile add up. `profiled` has single c
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from os import PathLike
 from typing import Any
@@ -200,7 +201,8 @@ class Profile:
             found = comparison.measure_categories(column.name, column.compare(current), None, alpha)
         else:
             return column.measure(current)
-        return found.only(self._statistics)
+        shape = None if found.problem else column.draw(current)
+        return replace(found.only(self._statistics), shape=shape)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the profile to a file, in a versioned format with a checksum; see `states`."""

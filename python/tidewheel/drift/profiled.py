@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, states
+from tidewheel.drift import inputs, shapes, states
+from tidewheel.drift.columns import Shape
 from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC, Measured, not_measured
 from tidewheel.drift.counted import CategoryCounts, NumberCounts, Parts
 from tidewheel.drift.states import Counts
@@ -72,6 +73,11 @@ class Numbers:
             lines = (inputs.read_array("counts", _line(vector)) for vector in (self.reference, current))
             distance = _native.enclose_ks(self.blocks, *lines)
         return NumberCounts(r, c, distance, self._bins(self.reference), self._bins(current))
+
+    def draw(self, current: Counts) -> Shape | None:
+        """Count the reference and a window for a picture."""
+        sides = self.reference[BESIDE:], current[BESIDE:]
+        return shapes.from_blocks(self.edges, *sides, self.dtype)
 
     def _bins(self, vector: Counts) -> list[int]:
         starts = np.concatenate([[0], self.bin_edges + 1])
@@ -157,6 +163,12 @@ class Words:
         return CategoryCounts(
             _parts(self.reference), _parts(current), joined[0], joined[1], int(c[-1]), once, twice
         )
+
+    def draw(self, current: Counts) -> Shape:
+        """Count the reference and a window for a picture."""
+        ends = np.cumsum(self.lengths[: shapes.NAMES_SHOWN]).tolist()
+        names = [self.text[i:j].decode() for i, j in zip([0, *ends], ends, strict=False)]
+        return shapes.from_names(names, self.reference[BESIDE:], current[BESIDE:], self.dtype)
 
     def write(self, to: states.Writer) -> None:
         """Write what `read` reads."""
