@@ -67,7 +67,7 @@ def test_a_profile_is_what_the_library_learns(tables: Path) -> None:
 def test_every_form_against_a_profile(tidewheel: Command, tables: Path, tmp_path: Path, current: str) -> None:
     told = tidewheel("drift", tables / "january", tables / current, "--json", tmp_path / "report.json")
     assert (told.code, told.err) == (1, "")  # and no bar where there is no terminal
-    assert told.out.startswith("1 of 3 columns drifted (20,000 reference rows, 20,000 current rows;")
+    assert told.out.startswith("1 of 3 columns drifted (20,000 reference rows, 20,000 current rows)\nFalse alarms: at most 5%")
     expected = drift.Profile.load(tables / "january").compare(frame(0.5, 2))
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == json.loads(
         expected.to_json()

@@ -49,7 +49,11 @@ def render_notebook(columns: Sequence[ColumnDrift], facts: Facts, warnings: Sequ
     """Write the part that a notebook shows: the most urgent columns, without scripts."""
     rows = _rows(columns)
     more = len(rows) - NOTEBOOK_COLUMNS
-    rest = f'<p class="k">{more:,} more columns; `to_html(path)` writes them all.</p>' if more > 0 else ""
+    rest = (
+        f'<p class="k">{more:,} more columns; <code>to_html(path)</code> writes them all.</p>'
+        if more > 0
+        else ""
+    )
     style = _template().partition("<style>")[2].partition("</style>")[0]
     return (
         f'<div class="tw"><style>{style}</style>{_head(_headline(columns), facts, warnings)}'

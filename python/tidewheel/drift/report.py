@@ -155,18 +155,19 @@ class DriftReport:
         return _write(path, junit.render(self.columns, self._facts(), fail_on))
 
     def _facts(self) -> list[tuple[str, str]]:
-        unit = "none: rows count as independent"
+        unit = "none: each row alone"
         if self.unit is not None and self.units is not None:
             unit = f"{self.unit}: {self.units[0]:,} and {self.units[1]:,}"
         return [
             ("reference", f"{self.n_reference:,} rows"),
             ("current", f"{self.n_current:,} rows"),
-            (
-                "level",
-                f"{self.alpha:g}, corrected over columns by {_CORRECTIONS.get(self.correction, self.correction)}",
-            ),
-            ("units", unit),
+            ("false alarms", self._promise()),
+            ("unit", unit),
         ]
+
+    def _promise(self) -> str:
+        share = f"{self.alpha:.3g}" if self.alpha < 0.001 else f"{100 * self.alpha:.3g}%"
+        return _PROMISES.get(self.correction, "level {}, corrected by " + self.correction).format(share)
 
     def _schema(self) -> dict[str, type]:
         found = dict.fromkeys(name for column in self.columns for name in column.statistics)
@@ -191,7 +192,7 @@ class DriftReport:
                     column.verdict,
                     value,
                     between,
-                    "-" if p is None else f"{p:.2g}",
+                    _pvalue(p),
                 ]
             )
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -199,20 +200,21 @@ class DriftReport:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in lines
         ]
+        some = f"{len(self.columns):,} column{'s' * (len(self.columns) != 1)}"
         rows = f"{self.n_reference:,} reference rows, {self.n_current:,} current rows"
-        rule = f"level {self.alpha:g}, {self.correction} over {len(self.columns)} columns"
-        head = f"{len(self.drifted)} of {len(self.columns)} columns drifted ({rows}; {rule})"
-        return "\n".join([head, "", *table, *("" for _ in self.warnings[:1]), *self.warnings])
+        head = [f"{len(self.drifted):,} of {some} drifted ({rows})", f"False alarms: {self._promise()}."]
+        return "\n".join([*head, "", *table, *("" for _ in self.warnings[:1]), *self.warnings])
 
 
 #: Characters of a column's name in the table of text.
 NAME_LENGTH = 48
 
-_CORRECTIONS = {
-    "bh": "Benjamini-Hochberg",
-    "by": "Benjamini-Yekutieli",
-    "bonferroni": "Bonferroni",
-    "none": "nothing",
+#: What each correction over columns promises, for a share.
+_PROMISES = {
+    "bh": "at most {} of the columns called drifted, on average (Benjamini-Hochberg)",
+    "by": "at most {} of the columns called drifted, on average (Benjamini-Yekutieli)",
+    "bonferroni": "a chance of at most {} that any column is called drifted falsely (Bonferroni)",
+    "none": "a chance of at most {} for each column; the more columns, the more false alarms",
 }
 
 #: In every table, whatever the kinds of the columns; further statistics follow.
@@ -261,6 +263,11 @@ def _write(path: PathLike[str] | str | None, text: str) -> str:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     return text
+
+
+def _pvalue(p: float | None) -> str:
+    # The least p-values underflow to 0, which no p-value is.
+    return "-" if p is None else f"{p:.2g}" if p > 0 else "< 1e-300"
 
 
 def _cell(name: str) -> str:
