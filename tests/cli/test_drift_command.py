@@ -67,7 +67,9 @@ def test_a_profile_is_what_the_library_learns(tables: Path) -> None:
 def test_every_form_against_a_profile(tidewheel: Command, tables: Path, tmp_path: Path, current: str) -> None:
     told = tidewheel("drift", tables / "january", tables / current, "--json", tmp_path / "report.json")
     assert (told.code, told.err) == (1, "")  # and no bar where there is no terminal
-    assert told.out.startswith("1 of 3 columns drifted (20,000 reference rows, 20,000 current rows)\nFalse alarms: at most 5%")
+    assert told.out.startswith(
+        "1 of 3 columns drifted (20,000 reference rows, 20,000 current rows)\nFalse alarms: at most 5%"
+    )
     expected = drift.Profile.load(tables / "january").compare(frame(0.5, 2))
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == json.loads(
         expected.to_json()
@@ -102,6 +104,15 @@ def test_columns_correction_and_threads(
         assert column["pvalue_corrected"] == min(1.0, 2 * column["pvalue"])
 
 
+def test_a_report_can_be_piped_on(tables: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = shell("drift", tables / "january", tables / "moved.parquet", "--json", "-")
+    assert json.loads(told.out)["drifted"] == ["x"]
+    assert told.err.startswith("1 of 3 columns drifted")
+    assert told.code == 1
+    assert not list(tmp_path.iterdir())
+
+
 WRONG = {
     "no column": ("drift january narrow.parquet", "column 'route' must be in narrow.parquet; it has 'x', 'at'"),
     "type": ("drift january text.parquet", "column 'x' must have the reference's type float64; got string"),
@@ -119,6 +130,7 @@ WRONG = {
     "over a part": ("drift january parts/* --html parts/1.parquet", "another file of this command is there"),
     "below a file": ("drift january moved.parquet --html file/page.html", "cannot write file/page.html: Not a directory"),
     "two tables too many": ("drift january moved.parquet moved.csv", "unexpected extra argument"),
+    "two to one pipe": ("drift january moved.parquet --json - --html -", "for one output only; got it for html and json"),
     "threads": ("drift january moved.parquet --threads 0", "--threads"),
     "correction": ("drift january moved.parquet --correction holm", "--correction"),
     "profile over its table": ("profile moved.parquet -o moved.parquet", "another file of this command is there"),

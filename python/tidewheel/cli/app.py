@@ -177,12 +177,14 @@ def compare_files(
             help="How that is kept over many columns; `by` where columns may depend on each other in any way."
         ),
     ] = "bh",
-    html: Annotated[Path | None, typer.Option(help="Also write the report there as a page.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write the report there as a page; - prints it.")
+    ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the report there as JSON.")
+        Path | None, typer.Option("--json", help="Also write the report there as JSON; - prints it.")
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option(help="Also write the report there as JUnit XML, for CI.")
+        Path | None, typer.Option(help="Also write the report there as JUnit XML, for CI; - prints it.")
     ] = None,
     fail_on: Annotated[
         Literal["drifted", "undecided"],

@@ -18,6 +18,8 @@ from tidewheel.drift.junit import FAILING
 from tidewheel.drift.states import is_sealed
 from tidewheel.errors import InputError
 
+STANDARD_OUTPUT = Path("-")
+
 _FORMS: dict[str, Callable[[drift.DriftReport, str], str]] = {
     "html": lambda report, _: report.to_html(),
     "json": lambda report, _: report.to_json(),
@@ -49,6 +51,8 @@ def compare_tables(
 ) -> int:
     """Compare two tables, write the outputs by form ("html", "json", "junit") and print the summary.
 
+    An output to `STANDARD_OUTPUT` is printed; the summary then goes to standard error.
+
     Returns:
         1 if a column has a failing verdict, else 0.
 
@@ -56,10 +60,17 @@ def compare_tables(
         InputError: a table, a column or an output is not acceptable; nothing has been written.
         IntegrityError: the reference is a profile that was changed since it was written.
     """
-    check_outputs(list(outputs.values()), _inputs(reference, current))
+    printed = [form for form, path in outputs.items() if path == STANDARD_OUTPUT]
+    if len(printed) > 1:
+        raise InputError(f"`-` can stand for one output only; got it for {' and '.join(printed)}")
+    files = {form: path for form, path in outputs.items() if form not in printed}
+    check_outputs(list(files.values()), _inputs(reference, current))
     report = _compare(reference, current, choice)
-    write_outputs({path: _FORMS[form](report, fail_on) for form, path in outputs.items()})
-    typer.echo(report.summary())
+    write_outputs({path: _FORMS[form](report, fail_on) for form, path in files.items()})
+    for form in printed:
+        typer.echo(_FORMS[form](report, fail_on))
+    # What is piped on must be the report alone.
+    typer.echo(report.summary(), err=bool(printed))
     return int(any(column.verdict in FAILING[fail_on] for column in report.columns))
 
 

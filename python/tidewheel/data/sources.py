@@ -21,7 +21,7 @@ DELTA_LOG = "_delta_log"
 _SCANNERS: dict[str, Callable[[list[Path]], pl.LazyFrame]] = {
     # Names are taken as they are: `find_files` has expanded patterns already.
     ".parquet": lambda files: pl.scan_parquet(files, glob=False),
-    ".csv": lambda files: pl.scan_csv(files, glob=False, try_parse_dates=True, infer_schema_length=None),
+    ".csv": lambda files: _scan_csv(files),
     ".arrow": lambda files: pl.scan_ipc(files, glob=False),
     ".ipc": lambda files: pl.scan_ipc(files, glob=False),
     ".feather": lambda files: pl.scan_ipc(files, glob=False),
@@ -81,6 +81,17 @@ def scan_table(path: Path | str) -> pl.LazyFrame:
     return scanner(files)
 
 
+def _scan_csv(files: list[Path]) -> pl.LazyFrame:
+    with files[0].open(encoding="utf-8", errors="replace") as file:
+        header = file.readline().rstrip()
+    if "," not in header and any(sign in header for sign in ";\t|"):
+        # It would be read as a single column of strings.
+        raise InputError(
+            f"{files[0]} must have its columns separated by commas; its first line is {header!r}"
+        )
+    return pl.scan_csv(files, glob=False, try_parse_dates=True, infer_schema_length=None)
+
+
 def find_files(path: Path | str) -> list[Path]:
     """Return the file or folder at a path, or else the files that a pattern matches, in order of their names.
 
@@ -106,7 +117,9 @@ def reading(place: Path | str) -> Iterator[None]:
         raise InputError(f"{place} must have at least one row; the file is empty") from error
     # polars, deltalake and the system have no ancestor of their errors in common, and polars panics on a file cut short.
     except (Exception, pl.exceptions.PanicException) as error:
-        raise InputError(f"{place} cannot be read as a table: {error}") from error
+        # Further lines tell a programmer which options to set.
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{place} cannot be read as a table: {reason}") from error
 
 
 def _with_rows(frame: pl.DataFrame, place: str) -> pl.DataFrame:
