@@ -3,7 +3,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tidewheel.data.sources import find_files, read_source, read_table, reading, scan_table
+from tidewheel.data.sources import ROWS_INFERRED, find_files, read_source, read_table, reading, scan_table
 from tidewheel.errors import InputError, InputTypeError
 from tidewheel.project.settings import Data
 
@@ -64,6 +64,15 @@ def test_types_of_a_csv_are_taken_from_all_rows(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a\n" + "1\n" * 2000 + "1.5\n")
     assert read_table(path).schema == {"a": pl.Float64}
+
+
+def test_types_of_a_csv_may_be_known(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c\n" + "1,1,2020-01-01\n" * 2 * ROWS_INFERRED + "1.5,x,2020-01-02\n")
+    types = {"a": pl.Float64, "b": pl.String, "elsewhere": pl.Boolean}
+    scanned = scan_table(path, types)
+    assert scanned.collect_schema() == {"a": pl.Float64, "b": pl.String, "c": pl.Date}
+    assert scanned.collect()["b"].to_list()[-2:] == ["1", "x"]
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,18 @@ def test_a_refused_batch_counts_nothing():
     assert not any(vector.any() for vector in window.counts())
 
 
+def test_types_lose_nothing():
+    wide = 2**53 + 1
+    columns = {
+        "f4": np.array([1.5], dtype="f4"), "small": [3], "wide": [wide], "unsigned": np.array([2**63], dtype="u8"),
+        "day": np.array(["2020-01-01"], dtype="M8[D]"), "flag": [True], "word": ["a"], "nothing": [None],
+    }  # fmt: skip
+    assert Profile.fit(columns).types == {
+        "f4": "f8", "small": "f8", "wide": "i8", "unsigned": "u8",
+        "day": "temporal", "flag": "boolean", "word": "string", "nothing": "string",
+    }  # fmt: skip
+
+
 def test_selecting_columns_is_fitting_them(rng):
     whole = Profile.fit(table(rng))
     names = list(whole.columns)

@@ -26,6 +26,9 @@ _FORMS: dict[str, Callable[[drift.DriftReport, str], str]] = {
     "junit": lambda report, fail_on: report.to_junit(fail_on=fail_on),
 }
 
+#: What a CSV's column is read as, by the type in which a profile counts it; of times the file decides.
+_TYPES = {"f8": pl.Float64, "i8": pl.Int64, "u8": pl.UInt64, "string": pl.String, "boolean": pl.Boolean}
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -140,7 +143,8 @@ def _load_profile(path: Path) -> drift.Profile | None:
 def _scan(path: Path, profile: drift.Profile, threads: int | None) -> drift.Window:
     """Count a table of any size, with a bar on a terminal."""
     with reading(path):
-        frame = scan_table(path)
+        types = {name: _TYPES[kind] for name, kind in profile.types.items() if kind in _TYPES}
+        frame = scan_table(path, types)
         names = frame.collect_schema().names()
         for name in profile.columns:
             if name not in names:

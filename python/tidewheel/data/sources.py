@@ -4,7 +4,7 @@ What belongs here: getting a frame with at least one row, or saying why there is
 and values are right (`data.contract`), versions that Tidewheel wrote itself (`data.versions`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
@@ -18,14 +18,19 @@ from tidewheel.project.settings import Data
 DELTA_LOG = "_delta_log"
 """The folder that makes a folder a Delta table."""
 
-_SCANNERS: dict[str, Callable[[list[Path]], pl.LazyFrame]] = {
+_Types = Mapping[str, type[pl.DataType]]
+
+_SCANNERS: dict[str, Callable[[list[Path], _Types | None], pl.LazyFrame]] = {
     # Names are taken as they are: `find_files` has expanded patterns already.
-    ".parquet": lambda files: pl.scan_parquet(files, glob=False),
-    ".csv": lambda files: _scan_csv(files),
-    ".arrow": lambda files: pl.scan_ipc(files, glob=False),
-    ".ipc": lambda files: pl.scan_ipc(files, glob=False),
-    ".feather": lambda files: pl.scan_ipc(files, glob=False),
+    ".parquet": lambda files, _: pl.scan_parquet(files, glob=False),
+    ".csv": lambda files, types: _scan_csv(files, types),
+    ".arrow": lambda files, _: pl.scan_ipc(files, glob=False),
+    ".ipc": lambda files, _: pl.scan_ipc(files, glob=False),
+    ".feather": lambda files, _: pl.scan_ipc(files, glob=False),
 }
+
+ROWS_INFERRED = 10_000
+"""Rows of a CSV from which types are inferred that a caller who knows the others leaves open."""
 
 
 def read_source(data: Data) -> pl.DataFrame:
@@ -52,13 +57,14 @@ def read_table(path: Path | str) -> pl.DataFrame:
         return _with_rows(scan_table(path).collect(), str(path))
 
 
-def scan_table(path: Path | str) -> pl.LazyFrame:
+def scan_table(path: Path | str, types: _Types | None = None) -> pl.LazyFrame:
     """Open a table without reading its rows.
 
     A table is a parquet, CSV or Arrow (`.arrow`, `.ipc`, `.feather`) file, the folder of a Delta table, or a pattern (`*`,
     `?`, `[...]`, `**`) of files of one kind, whose rows follow each other.
 
-    The newest version of a Delta table is read. The types of a CSV's columns are inferred from all of its rows.
+    The newest version of a Delta table is read. The types of a CSV's columns are inferred from all of its rows, which reads
+    it twice; with `types` those are taken for the columns named, and others inferred from its first rows.
 
     Raises:
         InputError: there is no such file or folder, or its kind is unknown. What cannot be read raises later: see `reading`.
@@ -78,10 +84,10 @@ def scan_table(path: Path | str) -> pl.LazyFrame:
         raise InputError(
             f"a table must be a folder of Delta or files of one kind, ending in {', '.join(_SCANNERS)}; got {got}"
         )
-    return scanner(files)
+    return scanner(files, types)
 
 
-def _scan_csv(files: list[Path]) -> pl.LazyFrame:
+def _scan_csv(files: list[Path], types: _Types | None) -> pl.LazyFrame:
     with files[0].open(encoding="utf-8", errors="replace") as file:
         header = file.readline().rstrip()
     if "," not in header and any(sign in header for sign in ";\t|"):
@@ -89,7 +95,10 @@ def _scan_csv(files: list[Path]) -> pl.LazyFrame:
         raise InputError(
             f"{files[0]} must have its columns separated by commas; its first line is {header!r}"
         )
-    return pl.scan_csv(files, glob=False, try_parse_dates=True, infer_schema_length=None)
+    rows = None if types is None else ROWS_INFERRED
+    return pl.scan_csv(
+        files, glob=False, try_parse_dates=True, infer_schema_length=rows, schema_overrides=types
+    )
 
 
 def find_files(path: Path | str) -> list[Path]:

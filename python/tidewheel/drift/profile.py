@@ -109,6 +109,20 @@ class Profile:
         return tuple(column.name for column in self._columns)
 
     @property
+    def types(self) -> dict[str, str]:
+        """How each column is counted, by name; a reader that must choose types, as that of CSV, loses nothing with these.
+
+        Numbers are "f8", or "i8" or "u8" where whole numbers lie beyond 2^53; others are "temporal", "string", "boolean", and
+        where nothing is computed "null" or "unsupported".
+
+        Example:
+            >>> from tidewheel import drift
+            >>> drift.Profile.fit({"speed": [1.5, 2.0], "lane": ["left", "right"]}).types
+            {'speed': 'f8', 'lane': 'string'}
+        """
+        return {column.name: column.type for column in self._columns}
+
+    @property
     def n_rows(self) -> int:
         """Rows of the reference."""
         return int(self._columns[0].reference.sum())
@@ -122,6 +136,14 @@ class Profile:
         Raises:
             UnknownNameError: the profile has no such column.
             InputError: no column is named.
+
+        Cost: that of hashing what is kept.
+
+        Example:
+            >>> from tidewheel import drift
+            >>> profile = drift.Profile.fit({"speed": [1.5, 2.0], "lane": ["left", "right"]})
+            >>> profile.select(["lane"]).columns
+            ('lane',)
         """
         if not columns:
             raise InputError("`columns` must name at least one column; got none")

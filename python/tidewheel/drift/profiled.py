@@ -52,6 +52,11 @@ class Numbers:
         object.__setattr__(self, "blocks", _native.Blocks(inputs.read_array("edges", self.edges)))
 
     @property
+    def type(self) -> str:
+        """How values are counted; times are whole numbers of their unit."""
+        return self.kind if self.kind == "temporal" else self.edges.dtype.str[1:]
+
+    @property
     def places(self) -> int:
         """Places of a vector after the first four."""
         return len(self.edges) + 1
@@ -133,6 +138,11 @@ class Words:
         object.__setattr__(self, "vocabulary", _native.Vocabulary(names, self.named))
 
     @property
+    def type(self) -> str:
+        """How values are counted."""
+        return self.kind
+
+    @property
     def named(self) -> int:
         """Strings that are counted apart."""
         return min(MOST_CATEGORIES, len(self.counts))
@@ -204,6 +214,11 @@ class Others:
     dtype: str
     kind: str
     reference: Counts
+
+    @property
+    def type(self) -> str:
+        """How values are counted: not at all."""
+        return self.kind
 
     @property
     def places(self) -> int:
