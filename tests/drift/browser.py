@@ -117,7 +117,7 @@ class Tab:
         self._browser = browser
         target = browser.order("Target.createTarget", url="about:blank")["targetId"]
         self._session = browser.order("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Network", "Runtime", "Log", "DOM", "CSS"):
+        for domain in ("Page", "Network", "Runtime", "Log"):
             self.order(f"{domain}.enable")
         self.order("Page.setLifecycleEventsEnabled", enabled=True)
         self.resize(width, height)

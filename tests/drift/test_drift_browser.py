@@ -214,6 +214,8 @@ def test_without_scripts_the_rows_are_there_and_the_controls_are_not(chromium, p
     tab = chromium.open("/dev/null")
     tab.order("Emulation.setScriptExecutionDisabled", value=True)
     tab.go(page)
+    for domain in ("DOM", "CSS"):
+        tab.order(f"{domain}.enable")
     tree = tab.order("DOM.getDocument")["root"]["nodeId"]
     rows = tab.order("DOM.querySelectorAll", nodeId=tree, selector="#rows > li")["nodeIds"]
     assert len(rows) == len(report.columns)

@@ -112,7 +112,7 @@ class Profile:
     def types(self) -> dict[str, str]:
         """How each column is counted, by name; a reader that must choose types, as that of CSV, loses nothing with these.
 
-        Numbers are "f8", or "i8" or "u8" where whole numbers lie beyond 2^53; others are "temporal", "string", "boolean", and
+        Numbers are "f8", or "i8" or "u8" where whole numbers lie beyond 2^53; others are "temporal", "string" or "boolean";
         where nothing is computed "null" or "unsupported".
 
         Example:
