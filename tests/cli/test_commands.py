@@ -391,18 +391,32 @@ class TestDemoFolder:
         assert listing(tmp_path) == {tmp_path / "thesis.tex"}
 
 
-def test_the_base_install_says_what_to_install(tidewheel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (
+            ModuleNotFoundError("No module named 'typer'", name="typer"),
+            2,
+            "needs typer; install `tidewheel[cli]`",
+        ),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=["base install", "interrupted"],
+)
+def test_what_happens_while_commands_are_imported(
+    tidewheel: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
+) -> None:
     real = builtins.__import__
 
-    def without_typer(name: str, *more: Any) -> Any:
+    def fail(name: str, *more: Any) -> Any:
         if name == "tidewheel.cli.app":
-            raise ModuleNotFoundError("No module named 'typer'", name="typer")
+            raise error
         return real(name, *more)
 
-    monkeypatch.setattr(builtins, "__import__", without_typer)
+    monkeypatch.setattr(builtins, "__import__", fail)
     told = tidewheel("drift", "a", "b")
-    assert told.code == 2
-    assert "needs typer; install `tidewheel[cli]`" in told.err
+    assert (told.code, told.out) == (code, "")
+    assert words in told.err
 
 
 OTHER_EXTRAS = {
