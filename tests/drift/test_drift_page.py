@@ -161,6 +161,7 @@ def test_a_notebook_gets_the_most_urgent_without_scripts(rng, report):
     shown = report._repr_html_()
     found = Page(shown)
     assert not found.all("script")
+    assert "reference</span>" in shown.partition("<ol")[0]
     assert found.names[0] == max(report.columns, key=page.strength).name
     many = {f"c{i}": [float(i)] * 5 for i in range(50)}
     shown = drift.compare(many, many)._repr_html_()

@@ -54,16 +54,20 @@ def render_notebook(columns: Sequence[ColumnDrift], facts: Facts, warnings: Sequ
         if more > 0
         else ""
     )
-    style = _template().partition("<style>")[2].partition("</style>")[0]
+    style, legend = _between("<style>", "</style>"), _between('<p class="legend k">', "</p>")
     return (
         f'<div class="tw"><style>{style}</style>{_head(_headline(columns), facts, warnings)}'
-        f'<ol class="rows">{"".join(rows[:NOTEBOOK_COLUMNS])}</ol>{rest}</div>'
+        f'<p class="legend k">{legend}</p><ol class="rows">{"".join(rows[:NOTEBOOK_COLUMNS])}</ol>{rest}</div>'
     )
 
 
 def _template() -> str:
     with open(os.path.join(os.path.dirname(__file__), "page.html"), encoding="utf-8") as file:
         return file.read()
+
+
+def _between(start: str, end: str) -> str:
+    return _template().partition(start)[2].partition(end)[0]
 
 
 def _headline(columns: Sequence[ColumnDrift]) -> str:
