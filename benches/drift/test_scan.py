@@ -55,6 +55,7 @@ def peak_mb(code, **names):
     return int(done.stdout) * 1024 / 1e6
 
 
+@pytest.mark.timeout(3_600)  # most of it goes into writing the file
 def test_scanning_parquet(benchmark, source):
     n, path = source
     profile = drift.Profile.fit(rows(np.random.default_rng(7), 1_000_000))

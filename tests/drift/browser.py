@@ -42,13 +42,13 @@ class Browser:
     """A Chromium process with a profile folder of its own."""
 
     def __init__(self, folder: Path) -> None:
+        program = find_browser()
         there, self._to = os.pipe()
         self._from, back = os.pipe()
         # The browser reads its orders from 3 and answers on 4; the pipes' own numbers must not be among these.
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (there, back)]
         log = (os.POSIX_SPAWN_OPEN, 2, str(folder / "chromium.log"), os.O_WRONLY | os.O_CREAT, 0o600)
         moves = [(os.POSIX_SPAWN_DUP2, end, place) for end, place in zip(ends, (3, 4), strict=True)]
-        program = find_browser()
         arguments = [program, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
         self._pid = os.posix_spawn(program, arguments, os.environ, file_actions=[*moves, log], setpgroup=0)
         for end in (*ends, there, back):

@@ -217,8 +217,8 @@ def learn_file(
 ) -> None:
     """Learn a reference table once, so that `tidewheel drift` needs its rows no more and takes tables of any size.
 
-    A profile has at most some 200 kilobytes per column of numbers, and no rows.
-    Of a column of strings it holds every distinct string.
+    The table is read into memory. A profile has no rows: of a column of numbers
+    some 200 kilobytes at most, of a column of strings every distinct string.
     """
     from tidewheel.cli.drift import learn_reference  # brings polars and deltalake
 
