@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from command_line import Command
+from command_line import Command, in_process
 from small_project import read_rows
 from tidewheel.operations.ports import LOOPBACK
 
@@ -33,6 +33,11 @@ COMMANDS = [
     "serve down",
     "serve status",
 ]
+
+
+@pytest.fixture
+def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return in_process(monkeypatch, capsys)
 
 
 def listing(folder: Path) -> set[Path]:

@@ -11,10 +11,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from command_line import PROGRAM, Command, Told, environment, shell
+from command_line import PROGRAM, Command, Told, environment, in_process, shell
 from tidewheel import drift
 
 ROWS = 20_000
+
+
+@pytest.fixture
+def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return in_process(monkeypatch, capsys)
 
 
 def frame(shift: float, seed: int) -> pl.DataFrame:
@@ -198,7 +203,7 @@ def long(tables: Path) -> Path:
     """The same two million rows, many times over: seconds to count and one file on disk."""
     (tables / "long").mkdir()
     pl.concat([frame(0.5, 2)] * 100).write_parquet(tables / "long" / "000.parquet", row_group_size=200_000)
-    for part in range(1, 100):
+    for part in range(1, 300):
         (tables / "long" / f"{part:03}.parquet").symlink_to("000.parquet")
     return tables
 
@@ -207,7 +212,7 @@ def test_an_interrupted_scan_leaves_what_was_there(long: Path, tmp_path: Path) -
     (tmp_path / "page.html").write_text("an older page", encoding="utf-8")
     outputs = ["--html", tmp_path / "page.html", "--json", tmp_path / "report.json"]
     scan = Scan(long, *outputs)
-    scan.watch(r" [1-9]\d?%.* of 200,000,000 rows")
+    scan.watch(r" [1-9]\d?%.* of 600,000,000 rows")
     scan.process.send_signal(signal.SIGINT)
     assert scan.close() == 130
     assert "Traceback" not in scan.seen

@@ -23,7 +23,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&\x
 KNOWN_TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "dl", "div", "dt", "dd", "p", "b", "label",
     "input", "fieldset", "legend", "select", "option", "button", "span", "svg", "path", "circle", "ol", "ul", "li",
-    "details", "summary", "table", "tr", "th", "td", "script",
+    "details", "summary", "table", "tr", "th", "td", "script", "code",
 }  # fmt: skip
 MEGABYTE = 1_000_000
 
@@ -119,6 +119,13 @@ def test_nothing_comes_from_elsewhere(text):
         assert f"{tag}-src 'sha256-{digest}'" in policy
     assert "default-src 'none'" in policy
     assert 'style="' not in text
+
+
+def test_code_in_sentences_is_set_as_code():
+    (column,) = drift.compare({"`x`<": [1.0] * 9}, {"`x`<": [1.0] * 9}).columns
+    shown = page.render_page([column], [], ["name a `unit` for `<b>`, or `none"])
+    assert "name a <code>unit</code> for <code>&lt;b&gt;</code>, or `none</p>" in shown
+    assert "<h2>`x`&lt;</h2>" in shown
 
 
 def test_controls_have_labels_and_pictures_words(text):

@@ -82,9 +82,14 @@ def _head(headline: str, facts: Facts, warnings: Sequence[str]) -> str:
 
 def _warning(text: str) -> str:
     if len(text) <= WARNING_LENGTH:
-        return f'<p class="w"><b>Note</b> {escape(text)}</p>'
-    short = escape(shorten(text, WARNING_LENGTH))
-    return f'<details class="w"><summary><b>Note</b> {short}</summary><p>{escape(text)}</p></details>'
+        return f'<p class="w"><b>Note</b> {_prose(text)}</p>'
+    short = _prose(shorten(text, WARNING_LENGTH))
+    return f'<details class="w"><summary><b>Note</b> {short}</summary><p>{_prose(text)}</p></details>'
+
+
+def _prose(text: str) -> str:
+    """Escape a sentence; what stands in backticks is set as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _boxes(columns: Sequence[ColumnDrift]) -> str:
