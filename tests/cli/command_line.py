@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+import pytest
 
+from tidewheel.cli.main import main
 from tidewheel.operations.runfile import MARKER, Run
 
 
@@ -43,6 +45,21 @@ def shell(*arguments: object, timeout_s: float = 240.0) -> Told:
         env=environment(),
     )
     return Told(done.returncode, done.stdout, done.stderr)
+
+
+def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Give what calls the command in this process, as often as wanted."""
+
+    def call(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["tidewheel", *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        caught = capsys.readouterr()
+        return Told(code, caught.out, caught.err)
+
+    return call
 
 
 class Demo:

@@ -16,9 +16,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from command_line import Command, Told
+from command_line import Command, in_process
 from small_project import read_rows
-from tidewheel.cli.main import main
 from tidewheel.operations.ports import LOOPBACK
 
 COMMANDS = [
@@ -28,6 +27,7 @@ COMMANDS = [
     "status",
     "evidence",
     "drift",
+    "profile",
     "serve",
     "serve up",
     "serve down",
@@ -37,18 +37,7 @@ COMMANDS = [
 
 @pytest.fixture
 def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Call the command in this process."""
-
-    def call(*arguments: object) -> Told:
-        monkeypatch.setattr(sys, "argv", ["tidewheel", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        caught = capsys.readouterr()
-        return Told(code, caught.out, caught.err)
-
-    return call
+    return in_process(monkeypatch, capsys)
 
 
 def listing(folder: Path) -> set[Path]:
@@ -407,18 +396,32 @@ class TestDemoFolder:
         assert listing(tmp_path) == {tmp_path / "thesis.tex"}
 
 
-def test_the_base_install_says_what_to_install(tidewheel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (
+            ModuleNotFoundError("No module named 'typer'", name="typer"),
+            2,
+            "needs typer; install `tidewheel[cli]`",
+        ),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=["base install", "interrupted"],
+)
+def test_what_happens_while_commands_are_imported(
+    tidewheel: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
+) -> None:
     real = builtins.__import__
 
-    def without_typer(name: str, *more: Any) -> Any:
+    def fail(name: str, *more: Any) -> Any:
         if name == "tidewheel.cli.app":
-            raise ModuleNotFoundError("No module named 'typer'", name="typer")
+            raise error
         return real(name, *more)
 
-    monkeypatch.setattr(builtins, "__import__", without_typer)
+    monkeypatch.setattr(builtins, "__import__", fail)
     told = tidewheel("drift", "a", "b")
-    assert told.code == 2
-    assert "needs typer; install `tidewheel[cli]`" in told.err
+    assert (told.code, told.out) == (code, "")
+    assert words in told.err
 
 
 OTHER_EXTRAS = {

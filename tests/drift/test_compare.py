@@ -228,7 +228,7 @@ def test_report_in_every_form(rng):
     assert plain["columns"][0]["effect"]["lower"] == report["x"].effect.lower
     lines = report.summary().splitlines()
     assert lines[0].startswith("1 of 6 columns drifted (6,000 reference rows, 6,000 current rows")
-    assert lines[3].startswith("x ")
+    assert lines[4].startswith("x ")
     assert "independent" in lines[-1]
     frame = report.to_polars()
     assert frame["column"].to_list() == [column.name for column in report.columns]
@@ -238,7 +238,7 @@ def test_report_in_every_form(rng):
 def test_names_cannot_break_the_text():
     names = {"two\nlines\x1b[2J": [1.0], "x" * 300: [1.0], "naïve 日本": [1.0]}
     lines = drift.compare(names, names).summary().splitlines()
-    assert [line[:49].rstrip() for line in lines[3:6]] == [
+    assert [line[:49].rstrip() for line in lines[4:7]] == [
         "two\ufffdlines\ufffd[2J",
         "x" * 47 + "…",
         "naïve 日本",

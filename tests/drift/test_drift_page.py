@@ -23,7 +23,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&\x
 KNOWN_TAGS = {
     "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "dl", "div", "dt", "dd", "p", "b", "label",
     "input", "fieldset", "legend", "select", "option", "button", "span", "svg", "path", "circle", "ol", "ul", "li",
-    "details", "summary", "table", "tr", "th", "td", "script",
+    "details", "summary", "table", "tr", "th", "td", "script", "code",
 }  # fmt: skip
 MEGABYTE = 1_000_000
 
@@ -121,6 +121,13 @@ def test_nothing_comes_from_elsewhere(text):
     assert 'style="' not in text
 
 
+def test_code_in_sentences_is_set_as_code():
+    (column,) = drift.compare({"`x`<": [1.0] * 9}, {"`x`<": [1.0] * 9}).columns
+    shown = page.render_page([column], [], ["name a `unit` for `<b>`, or `none"])
+    assert "name a <code>unit</code> for <code>&lt;b&gt;</code>, or `none</p>" in shown
+    assert "<h2>`x`&lt;</h2>" in shown
+
+
 def test_controls_have_labels_and_pictures_words(text):
     found = Page(text)
     assert len(found.all("label")) == len(found.all("input")) + len(found.all("select"))
@@ -129,9 +136,8 @@ def test_controls_have_labels_and_pictures_words(text):
 
 
 def luminance(colour):
-    """Relative luminance of `#rgb` or `#rrggbb` (WCAG 2.2)."""
-    digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
-    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    """Relative luminance of `rrggbb` (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -142,10 +148,9 @@ def contrast(one, other):
 
 
 def test_contrast_is_enough_in_light_and_dark(text):
-    light, dark = (
-        dict(re.findall(r"--(\w+): #(\w+);", part)) for part in text.split("prefers-color-scheme: dark")[:2]
-    )
-    assert light.keys() == dark.keys()
+    found = re.findall(r"--(\w+): light-dark\(#(\w{6}), #(\w{6})\);", text)
+    light, dark = {name: one for name, one, _ in found}, {name: two for name, _, two in found}
+    assert len(light) == text.count("light-dark(") - 1
     for colours in (light, dark):
         for ground in (colours["ground"], colours["panel"]):
             words = [name for name in colours if name not in {"ground", "panel", "line", "area"}]
@@ -163,6 +168,7 @@ def test_a_notebook_gets_the_most_urgent_without_scripts(rng, report):
     shown = report._repr_html_()
     found = Page(shown)
     assert not found.all("script")
+    assert "reference</span>" in shown.partition("<ol")[0]
     assert found.names[0] == max(report.columns, key=page.strength).name
     many = {f"c{i}": [float(i)] * 5 for i in range(50)}
     shown = drift.compare(many, many)._repr_html_()

@@ -142,43 +142,91 @@ def evidence(
     raise typer.Exit(show_evidence(project, model, environment, as_json=as_json))
 
 
+Columns = Annotated[
+    str | None, typer.Option("--columns", help="Names of columns, separated by commas; all by default.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Most threads to count with; one per core by default."),
+]
+
+
 @app.command("drift")
 def compare_files(
     reference: Annotated[
-        Path, typer.Argument(help="Reference table: parquet, CSV, Arrow or a Delta folder.")
+        Path,
+        typer.Argument(
+            help="Reference table: parquet, CSV, Arrow, a Delta folder, a pattern of files in quotes such as "
+            "'2025/*.parquet', or a file that `tidewheel profile` wrote."
+        ),
     ],
-    current: Annotated[Path, typer.Argument(help="Current table, in any of these formats.")],
-    columns: Annotated[
-        str | None, typer.Option(help="Columns to compare, separated by commas; all by default.")
-    ] = None,
+    current: Annotated[Path, typer.Argument(help="Current table, in any format of tables.")],
+    columns: Columns = None,
     unit: Annotated[
-        str | None, typer.Option(help="Column that names independent units, such as a day.")
+        str | None, typer.Option(help="Column that says which rows belong together, such as a day or a user.")
     ] = None,
     alpha: Annotated[
-        float, typer.Option(min=1e-9, max=0.5, help="False discovery rate over the columns.")
+        float,
+        typer.Option(
+            min=1e-9, max=0.5, help="Share of false alarms allowed among the columns called drifted."
+        ),
     ] = 0.05,
-    html: Annotated[Path | None, typer.Option(help="Also write the report there as a page.")] = None,
+    correction: Annotated[
+        Literal["bh", "by", "bonferroni", "none"],
+        typer.Option(
+            help="How that is kept over many columns; `by` where columns may depend on each other in any way."
+        ),
+    ] = "bh",
+    html: Annotated[
+        Path | None, typer.Option(help="Also write the report there as a page; - prints it.")
+    ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the report there as JSON.")
+        Path | None, typer.Option("--json", help="Also write the report there as JSON; - prints it.")
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option(help="Also write the report there as JUnit XML, for CI.")
+        Path | None, typer.Option(help="Also write the report there as JUnit XML, for CI; - prints it.")
     ] = None,
     fail_on: Annotated[
-        Literal["drifted", "undecided"], typer.Option(help="What counts as a failure: exit code 1.")
+        Literal["drifted", "undecided"],
+        typer.Option(help="Exit with 1 if a column drifted, or already if one is undecided."),
     ] = "drifted",
+    threads: Threads = None,
 ) -> None:
-    """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use, with nothing written."""
-    from tidewheel.cli.drift import compare_tables  # brings polars and deltalake
+    """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use, with nothing written.
 
-    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    Both tables are read into memory, unless the reference is a profile:
+    then the current table may be of any size, for only counts are kept of it.
+    """
+    from tidewheel.cli.drift import Choice, compare_tables  # brings polars and deltalake
+
+    choice = Choice(_split(columns), unit, alpha, correction, threads)
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}
-    raise typer.Exit(
-        compare_tables(
-            reference, current, columns=names, unit=unit, alpha=alpha, outputs=outputs, fail_on=fail_on
-        )
-    )
+    raise typer.Exit(compare_tables(reference, current, choice, outputs=outputs, fail_on=fail_on))
+
+
+@app.command("profile")
+def learn_file(
+    reference: Annotated[
+        Path,
+        typer.Argument(help="Reference table: parquet, CSV, Arrow, a Delta folder or a pattern in quotes."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write the profile to.")],
+    columns: Columns = None,
+    threads: Threads = None,
+) -> None:
+    """Learn a reference table once, so that `tidewheel drift` needs its rows no more and takes tables of any size.
+
+    The table is read into memory. A profile has no rows: of a column of numbers
+    some 200 kilobytes at most, of a column of strings every distinct string.
+    """
+    from tidewheel.cli.drift import learn_reference  # brings polars and deltalake
+
+    learn_reference(reference, out, columns=_split(columns), threads=threads)
+
+
+def _split(columns: str | None) -> list[str] | None:
+    return None if columns is None else [name.strip() for name in columns.split(",")]
 
 
 @serve_app.command("up")

@@ -1,14 +1,24 @@
-"""The command `tidewheel drift`: two tables in, a table of text out, and the files asked for."""
+"""The commands `tidewheel drift` and `tidewheel profile`: tables in, a table of text out, and the files asked for.
+
+A reference is a table, or a profile that `tidewheel profile` learned: then the current table may be larger than memory.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import typer
 
 from tidewheel import drift
 from tidewheel.cli.outputs import check_outputs, write_outputs
-from tidewheel.data.sources import read_table
+from tidewheel.cli.progress import count_rows
+from tidewheel.data.sources import find_files, read_table, reading, scan_table
 from tidewheel.drift.junit import FAILING
+from tidewheel.drift.states import is_sealed
+from tidewheel.errors import InputError
+
+STANDARD_OUTPUT = Path("-")
 
 _FORMS: dict[str, Callable[[drift.DriftReport, str], str]] = {
     "html": lambda report, _: report.to_html(),
@@ -16,29 +26,134 @@ _FORMS: dict[str, Callable[[drift.DriftReport, str], str]] = {
     "junit": lambda report, fail_on: report.to_junit(fail_on=fail_on),
 }
 
+#: What a CSV's column is read as, by the type in which a profile counts it; of times the file decides.
+_TYPES = {"f8": pl.Float64, "i8": pl.Int64, "u8": pl.UInt64, "string": pl.String, "boolean": pl.Boolean}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is compared, and how.
+
+    Attributes:
+        columns: Columns to compare; None for all.
+        unit: The column that names independent units; None if rows are independent.
+        alpha: Level of tests and bounds.
+        correction: How p-values are corrected over columns.
+        threads: Most threads to count with; None for one per core.
+    """
+
+    columns: Sequence[str] | None
+    unit: str | None
+    alpha: float
+    correction: str
+    threads: int | None
+
 
 def compare_tables(
-    reference: Path,
-    current: Path,
-    *,
-    columns: Sequence[str] | None,
-    unit: str | None,
-    alpha: float,
-    outputs: Mapping[str, Path],
-    fail_on: str,
+    reference: Path, current: Path, choice: Choice, *, outputs: Mapping[str, Path], fail_on: str
 ) -> int:
     """Compare two tables, write the outputs by form ("html", "json", "junit") and print the summary.
+
+    An output to `STANDARD_OUTPUT` is printed; the summary then goes to standard error.
 
     Returns:
         1 if a column has a failing verdict, else 0.
 
     Raises:
         InputError: a table, a column or an output is not acceptable; nothing has been written.
+        IntegrityError: the reference is a profile that was changed since it was written.
     """
-    check_outputs(list(outputs.values()), [reference, current])
-    report = drift.compare(
-        read_table(reference), read_table(current), columns=columns, unit=unit, alpha=alpha
-    )
-    write_outputs({path: _FORMS[form](report, fail_on) for form, path in outputs.items()})
-    typer.echo(report.summary())
+    printed = [form for form, path in outputs.items() if path == STANDARD_OUTPUT]
+    if len(printed) > 1:
+        raise InputError(f"`-` can stand for one output only; got it for {' and '.join(printed)}")
+    files = {form: path for form, path in outputs.items() if form not in printed}
+    check_outputs(list(files.values()), _inputs(reference, current))
+    report = _compare(reference, current, choice)
+    write_outputs({path: _FORMS[form](report, fail_on) for form, path in files.items()})
+    for form in printed:
+        typer.echo(_FORMS[form](report, fail_on))
+    # What is piped on must be the report alone.
+    typer.echo(report.summary(), err=bool(printed))
     return int(any(column.verdict in FAILING[fail_on] for column in report.columns))
+
+
+def learn_reference(
+    reference: Path, out: Path, *, columns: Sequence[str] | None, threads: int | None
+) -> None:
+    """Learn a reference table, write its profile and say what it holds.
+
+    Raises:
+        InputError: the table, a column or the output is not acceptable; nothing has been written.
+    """
+    check_outputs([out], _inputs(reference))
+    profile = drift.Profile.fit(read_table(reference), columns=columns, threads=threads)
+    data = profile.to_bytes()
+    write_outputs({out: data})
+    count = len(profile.columns)
+    typer.echo(
+        f"{out}: {count:,} column{'s' * (count != 1)} of {profile.n_rows:,} rows learned, {len(data) / 1e6:.2g} MB"
+    )
+
+
+def _inputs(*tables: Path) -> list[Path]:
+    """List the files that are read; what is not there is refused later, with its reason."""
+    found = []
+    for table in tables:
+        try:
+            found += find_files(table)
+        except InputError:
+            continue
+    return found
+
+
+def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftReport:
+    profile = _load_profile(reference)
+    if profile is None:
+        return drift.compare(
+            read_table(reference),
+            read_table(current),
+            columns=choice.columns,
+            unit=choice.unit,
+            alpha=choice.alpha,
+            correction=choice.correction,
+            threads=choice.threads,
+        )
+    if choice.unit is not None:
+        raise InputError(
+            f"`--unit` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
+            "leave it out or name the reference's table"
+        )
+    chosen = profile if choice.columns is None else profile.select(choice.columns)
+    window = _scan(current, chosen, choice.threads)
+    return chosen.compare(window, alpha=choice.alpha, correction=choice.correction)
+
+
+def _load_profile(path: Path) -> drift.Profile | None:
+    """Load a profile; None if the file is none, whatever it is called."""
+    try:
+        with path.open("rb") as file:
+            if not is_sealed(file.read(64)):
+                return None
+        return drift.Profile.load(path)
+    except OSError:
+        # Not a file that can be read: whoever reads the table says so.
+        return None
+
+
+def _scan(path: Path, profile: drift.Profile, threads: int | None) -> drift.Window:
+    """Count a table of any size, with a bar on a terminal."""
+    with reading(path):
+        types = {name: _TYPES[kind] for name, kind in profile.types.items() if kind in _TYPES}
+        frame = scan_table(path, types)
+        names = frame.collect_schema().names()
+        for name in profile.columns:
+            if name not in names:
+                raise InputError(f"column {name!r} must be in {path}; it has {', '.join(map(repr, names))}")
+        total = frame.select(pl.len()).collect().item()
+        with count_rows(f"counting {path.name}") as tell:
+            window = drift.scan(
+                frame, profile=profile, progress=lambda done, _: tell(done, total), threads=threads
+            )
+    if window.n_rows == 0:
+        raise InputError(f"{path} must have at least one row; got none, with {len(names)} columns")
+    return window

@@ -12,6 +12,7 @@ from tidewheel.errors import InputError, MissingExtraError, PortInUseError, Tide
 
 WRONG_USE = 2
 FAILED = 3
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -25,6 +26,8 @@ def main() -> int:
         print(f"tidewheel: the command needs {error.name}; install `tidewheel[cli]` for drift and doctor, or "
               "`tidewheel[lifecycle]` for everything", file=sys.stderr)  # fmt: skip
         return WRONG_USE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     try:

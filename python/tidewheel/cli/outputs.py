@@ -36,31 +36,32 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
-def write_outputs(texts: Mapping[Path, str]) -> None:
-    """Write texts to their files, all or none.
+def write_outputs(contents: Mapping[Path, str | bytes]) -> None:
+    """Write texts (as UTF-8) and bytes to their files, all or none.
 
     Raises:
         InputError: one of them cannot be written; none is changed (but for a failing move after the first, which only
             another process can cause once `check_outputs` has passed).
     """
+    written = {
+        path: data if isinstance(data, bytes) else data.encode("utf-8") for path, data in contents.items()
+    }
     staged: dict[Path, Path] = {}
     path = Path()
     try:
-        for path, text in texts.items():
+        for path, data in written.items():
             if not _is_special(path):
-                with NamedTemporaryFile(
-                    "w", encoding="utf-8", dir=path.resolve().parent, delete=False
-                ) as file:
+                with NamedTemporaryFile(dir=path.resolve().parent, delete=False) as file:
                     staged[path] = Path(file.name)
-                    file.write(text)
+                    file.write(data)
                 # As any other new file: the temporary one is its owner's alone.
                 staged[path].chmod(0o666 & ~_umask())
-        for path, text in texts.items():
+        for path, data in written.items():
             if path in staged:
                 staged[path].replace(path.resolve())
                 del staged[path]
             else:
-                path.write_text(text, encoding="utf-8")
+                path.write_bytes(data)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     finally:

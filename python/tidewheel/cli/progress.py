@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,8 +14,10 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 from tidewheel.operations.progress import LOGGER, Step
@@ -81,3 +83,23 @@ def drawn() -> Iterator[None]:
             yield
         finally:
             LOGGER.removeHandler(listener)
+
+
+@contextmanager
+def count_rows(words: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar of rows on standard error, if that is a terminal, until the block ends; give what tells it done and all."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(escape(words), total=None, rows="")
+
+        def tell(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total, rows=f"{done:,} of {total:,} rows")
+
+        yield tell

@@ -32,8 +32,8 @@ class Shape:
     """Counts of both samples, to be looked at: on even bins for numbers and times, by name for categories.
 
     Where even bins lie is chosen from up to 512 rows a side, without long tails; the counts
-    are of all rows (of large columns, a value within a hundredth of a bin of an edge may count beside it). No verdict comes
-    from them.
+    are of all rows (of large columns, a value within a hundredth of a bin of an edge may count beside it; against a profile,
+    rows are spread evenly inside its blocks). No verdict comes from them.
 
     Attributes:
         reference_counts: Reference rows. Numbers: below the first bin, in each bin, above the last. Categories: per name,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import clusters, decision, inputs, parts, shown
+from tidewheel.drift import clusters, decision, inputs, parts, shapes, shown
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.counted import CategoryCounts, NumberCounts
 from tidewheel.drift.report import DriftReport
@@ -21,8 +21,6 @@ from tidewheel.errors import InputError, InputTypeError
 
 #: Quantile bins of a numeric column: for PSI, and for the spread between units.
 BINS = 10
-#: Names of a category that its picture shows; all others are counted together.
-NAMES_SHOWN = 10
 
 #: What a report without units says.
 INDEPENDENT = "Rows treated as independent; name the day or user of a row as `unit` if they are not."
@@ -316,12 +314,8 @@ def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | N
 
 
 def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape:
-    names = tuple(found.names[:NAMES_SHOWN])
-    r, c = (
-        (*counts[: len(names)], sum(counts[len(names) :]))
-        for counts in (found.reference_counts, found.current_counts)
-    )
-    return Shape(r, c, names, None, None, dtype)
+    r, c = (np.array(counts, dtype=np.int64) for counts in (found.reference_counts, found.current_counts))
+    return shapes.from_names(found.names, r, c, dtype)
 
 
 def _measure_categories(

@@ -24,6 +24,8 @@ VERDICTS = {
 }
 #: Columns that a notebook shows; the page shows all.
 NOTEBOOK_COLUMNS = 30
+#: Share of rows beyond the picture's ends from which on the page says so below it.
+BEYOND_TOLD = 0.02
 #: Characters of a warning that are shown at once.
 WARNING_LENGTH = 240
 
@@ -47,17 +49,25 @@ def render_notebook(columns: Sequence[ColumnDrift], facts: Facts, warnings: Sequ
     """Write the part that a notebook shows: the most urgent columns, without scripts."""
     rows = _rows(columns)
     more = len(rows) - NOTEBOOK_COLUMNS
-    rest = f'<p class="k">{more:,} more columns; `to_html(path)` writes them all.</p>' if more > 0 else ""
-    style = _template().partition("<style>")[2].partition("</style>")[0]
+    rest = (
+        f'<p class="k">{more:,} more columns; <code>to_html(path)</code> writes them all.</p>'
+        if more > 0
+        else ""
+    )
+    style, legend = _between("<style>", "</style>"), _between('<p class="legend k">', "</p>")
     return (
         f'<div class="tw"><style>{style}</style>{_head(_headline(columns), facts, warnings)}'
-        f'<ol class="rows">{"".join(rows[:NOTEBOOK_COLUMNS])}</ol>{rest}</div>'
+        f'<p class="legend k">{legend}</p><ol class="rows">{"".join(rows[:NOTEBOOK_COLUMNS])}</ol>{rest}</div>'
     )
 
 
 def _template() -> str:
     with open(os.path.join(os.path.dirname(__file__), "page.html"), encoding="utf-8") as file:
         return file.read()
+
+
+def _between(start: str, end: str) -> str:
+    return _template().partition(start)[2].partition(end)[0]
 
 
 def _headline(columns: Sequence[ColumnDrift]) -> str:
@@ -72,9 +82,14 @@ def _head(headline: str, facts: Facts, warnings: Sequence[str]) -> str:
 
 def _warning(text: str) -> str:
     if len(text) <= WARNING_LENGTH:
-        return f'<p class="w"><b>Note</b> {escape(text)}</p>'
-    short = escape(shorten(text, WARNING_LENGTH))
-    return f'<details class="w"><summary><b>Note</b> {short}</summary><p>{escape(text)}</p></details>'
+        return f'<p class="w"><b>Note</b> {_prose(text)}</p>'
+    short = _prose(shorten(text, WARNING_LENGTH))
+    return f'<details class="w"><summary><b>Note</b> {short}</summary><p>{_prose(text)}</p></details>'
+
+
+def _prose(text: str) -> str:
+    """Escape a sentence; what stands in backticks is set as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _boxes(columns: Sequence[ColumnDrift]) -> str:
@@ -128,6 +143,8 @@ def _beside(column: ColumnDrift) -> str:
     """Say below the picture what it does not show, where there is anything."""
     told = [f"{name} {r:.1%} → {c:.1%}" for name, r, c in _shares_beside(column)[:-1] if r or c]
     told += [f"unseen {column.unseen:.1%}"] if column.unseen else []
+    r, c = picture.outside(column.shape) if column.shape and column.shape.width else (0.0, 0.0)
+    told += [f"beyond the picture {r:.1%} → {c:.1%}"] if max(r, c) > BEYOND_TOLD else []
     return f'<p class="k">{", ".join(told)}</p>' if told else ""
 
 

@@ -79,11 +79,16 @@ def _draw_names(shape: Shape) -> str:
     for name, r, c in shown:
         label = escape(shorten(name, NAME_LENGTH))
         lines.append(
-            f'<li><span title="{label}">{label}</span><svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
-            f'aria-label="{r:.1%}, then {c:.1%}"><path class="r" d="M0 0H{_length(r, most)}V5H0z"/>'
-            f'<path class="c" d="M0 6H{_length(c, most)}V10H0z"/></svg>'
+            f'<li><span title="{label}">{label}</span>'
+            '<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
+            f'<path class="r" d="M0 0H{_length(r, most)}V5H0z"/><path class="c" d="M0 6H{_length(c, most)}V10H0z"/></svg>'
+            f"<b>{_percent(r)} → {_percent(c)}</b>"
         )
     return f'<ul class="n">{"".join(lines)}</ul>'
+
+
+def _percent(share: float) -> str:
+    return "&lt;1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _length(share: float, most: float) -> int:

@@ -7,6 +7,7 @@ chunk or a partition, and windows of one profile add up. `profiled` has single c
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from os import PathLike
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tidewheel import _native
-from tidewheel.drift import comparison, inputs, profiled, shown, states
+from tidewheel.drift import comparison, inputs, joining, profiled, shown, states
 from tidewheel.drift.report import DriftReport
 from tidewheel.errors import InputError, InputTypeError
 
@@ -140,9 +141,51 @@ class Profile:
         return tuple(column.name for column in self._columns)
 
     @property
+    def types(self) -> dict[str, str]:
+        """How each column is counted, by name; a reader that must choose types, as that of CSV, loses nothing with these.
+
+        Numbers are "f8", or "i8" or "u8" where whole numbers lie beyond 2^53; others are "temporal", "string" or "boolean";
+        where nothing is computed "null" or "unsupported".
+
+        Example:
+            >>> from tidewheel import drift
+            >>> drift.Profile.fit({"speed": [1.5, 2.0], "lane": ["left", "right"]}).types
+            {'speed': 'f8', 'lane': 'string'}
+        """
+        return {column.name: column.type for column in self._columns}
+
+    @property
     def n_rows(self) -> int:
         """Rows of the reference."""
         return int(self._columns[0].reference.sum())
+
+    def select(self, columns: Sequence[str]) -> "Profile":
+        """Keep some of the columns, in the order named; the result is a profile of its own, with an id of its own.
+
+        Args:
+            columns: Names of columns; twice the same counts once.
+
+        Raises:
+            UnknownNameError: the profile has no such column.
+            InputError: no column is named.
+
+        Cost: that of hashing what is kept.
+
+        Example:
+            >>> from tidewheel import drift
+            >>> profile = drift.Profile.fit({"speed": [1.5, 2.0], "lane": ["left", "right"]})
+            >>> profile.select(["lane"]).columns
+            ('lane',)
+        """
+        if not columns:
+            raise InputError("`columns` must name at least one column; got none")
+        known = {column.name: column for column in self._columns}
+        for name in columns:
+            if name not in known:
+                raise UnknownNameError(
+                    f"column {name!r} must be in the profile; it has {', '.join(map(repr, known))}"
+                )
+        return Profile([known[name] for name in dict.fromkeys(columns)], self._statistics)
 
     def window(self) -> "Window":
         """Start an empty window."""
@@ -212,7 +255,8 @@ class Profile:
             found = comparison.measure_categories(column.name, column.compare(current), None, alpha)
         else:
             return column.measure(current)
-        return found.only(self._statistics)
+        shape = None if found.problem else column.draw(current)
+        return replace(found.only(self._statistics), shape=shape)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the profile to a file, in a versioned format with a checksum; see `states`."""

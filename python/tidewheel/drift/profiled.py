@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, states
+from tidewheel.drift import inputs, shapes, states
+from tidewheel.drift.columns import Shape
 from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC, Measured, not_measured
 from tidewheel.drift.counted import CategoryCounts, NumberCounts, Parts
 from tidewheel.drift.states import Counts
@@ -51,6 +52,11 @@ class Numbers:
         object.__setattr__(self, "blocks", _native.Blocks(inputs.read_array("edges", self.edges)))
 
     @property
+    def type(self) -> str:
+        """How values are counted; times are whole numbers of their unit."""
+        return self.kind if self.kind == "temporal" else self.edges.dtype.str[1:]
+
+    @property
     def places(self) -> int:
         """Places of a vector after the first four."""
         return len(self.edges) + 1
@@ -72,6 +78,11 @@ class Numbers:
             lines = (inputs.read_array("counts", _line(vector)) for vector in (self.reference, current))
             distance = _native.enclose_ks(self.blocks, *lines)
         return NumberCounts(r, c, distance, self.bins(self.reference), self.bins(current))
+
+    def draw(self, current: Counts) -> Shape | None:
+        """Count the reference and a window for a picture."""
+        sides = self.reference[BESIDE:], current[BESIDE:]
+        return shapes.from_blocks(self.edges, *sides, self.dtype)
 
     def bins(self, vector: Counts) -> list[int]:
         """Add up the places of each of the report's bins."""
@@ -128,6 +139,11 @@ class Words:
         object.__setattr__(self, "vocabulary", _native.Vocabulary(names, self.named))
 
     @property
+    def type(self) -> str:
+        """How values are counted."""
+        return self.kind
+
+    @property
     def named(self) -> int:
         """Strings that are counted apart."""
         return min(MOST_CATEGORIES, len(self.counts))
@@ -158,6 +174,12 @@ class Words:
         return CategoryCounts(
             _parts(self.reference), _parts(current), joined[0], joined[1], int(c[-1]), once, twice
         )
+
+    def draw(self, current: Counts) -> Shape:
+        """Count the reference and a window for a picture."""
+        ends = np.cumsum(self.lengths[: shapes.NAMES_SHOWN]).tolist()
+        names = [self.text[i:j].decode() for i, j in zip([0, *ends], ends, strict=False)]
+        return shapes.from_names(names, self.reference[BESIDE:], current[BESIDE:], self.dtype)
 
     def write(self, to: states.Writer) -> None:
         """Write what `read` reads."""
@@ -193,6 +215,11 @@ class Others:
     dtype: str
     kind: str
     reference: Counts
+
+    @property
+    def type(self) -> str:
+        """How values are counted: not at all."""
+        return self.kind
 
     @property
     def places(self) -> int:

@@ -35,6 +35,11 @@ def seal(kind: str, body: bytes) -> bytes:
     return data + hashlib.sha256(data).digest()
 
 
+def is_sealed(data: bytes) -> bool:
+    """Say whether data begin as a profile or window does; whether they are whole is `unseal`'s to find out."""
+    return data.startswith(_MAGIC)
+
+
 def unseal(kind: str, data: bytes) -> "Reader":
     """Check header, length and checksum, and open the body.
 

@@ -35,8 +35,10 @@ def scan(
 
     Memory: the profile, the window (8 bytes per block) and the batches in flight. Of an Arrow stream one batch is held at a
     time. Of parquet files and lazy frames polars holds as many row groups, decoded, as it reads ahead, however many files
-    there are; pyarrow holds one row group. Only the profile's columns are read. Measured with four columns of 2e7 rows in
-    row groups of 250,000: 160 to 200 MiB through polars, 70 to 90 MiB through pyarrow, of 800 MB decoded.
+    there are; pyarrow holds one row group. Only the profile's columns are read. Measured with four columns in row groups of
+    250,000 rows: 160 to 200 MiB through polars, 70 to 90 MiB through pyarrow, of 2e7 rows; of 1e8 rows in row groups of
+    1,000,000: 400 MiB through polars, of 3.2 GB decoded (`benches/drift/test_scan.py`). A file that is one huge row group is
+    decoded as a whole: write row groups of at most a million rows.
 
     Args:
         source: A path or glob pattern of parquet files, or a sequence of paths; a polars lazy frame; or any object with

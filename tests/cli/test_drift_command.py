@@ -1,0 +1,220 @@
+"""`tidewheel profile`, and `tidewheel drift` with a profile, a pattern or a table larger than memory."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from command_line import PROGRAM, Command, Told, environment, in_process, shell
+from tidewheel import drift
+
+ROWS = 20_000
+
+
+@pytest.fixture
+def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return in_process(monkeypatch, capsys)
+
+
+def frame(shift: float, seed: int) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "x": rng.normal(shift, 1.0, ROWS),
+            "route": rng.choice(["a", "b", "c"], ROWS),
+            "at": pl.Series(rng.integers(0, 10**12, ROWS)).cast(pl.Datetime("us")),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    frame(0.0, 1).write_parquet(folder / "reference.parquet")
+    for part in range(3):
+        (folder / "parts").mkdir(exist_ok=True)
+        frame(0.5, 2)[part * 7_000 : (part + 1) * 7_000].write_parquet(
+            folder / "parts" / f"{part}.parquet", row_group_size=2_000
+        )
+    frame(0.5, 2).write_parquet(folder / "moved.parquet")
+    frame(0.5, 2).write_csv(folder / "moved.csv")
+    frame(0.5, 2).write_ipc(folder / "moved.arrow")
+    frame(0.5, 2).write_delta(folder / "moved")
+    frame(0.0, 3).drop("route").write_parquet(folder / "narrow.parquet")
+    frame(0.0, 3).with_columns(pl.col("x").cast(pl.String)).write_parquet(folder / "text.parquet")
+    frame(0.0, 3).clear().write_parquet(folder / "no_rows.parquet")
+    (folder / "not.parquet").write_text("x\n1\n", encoding="utf-8")
+    (folder / "file").touch()
+    (folder / "folder").mkdir()
+    learned = shell("profile", folder / "reference.parquet", "--out", folder / "january")
+    assert learned == Told(0, learned.out, "")
+    assert re.fullmatch(r".*january: 3 columns of 20,000 rows learned, 0\.\d+ MB\n", learned.out)
+    data = (folder / "january").read_bytes()
+    (folder / "cut").write_bytes(data[:-5])
+    (folder / "changed").write_bytes(data[:-5] + bytes(5))
+    return folder
+
+
+def test_a_profile_is_what_the_library_learns(tables: Path) -> None:
+    known = drift.Profile.fit(pl.read_parquet(tables / "reference.parquet"))
+    assert drift.Profile.load(tables / "january") == known
+
+
+@pytest.mark.parametrize(
+    "current", ["moved.parquet", "moved.csv", "moved.arrow", "moved", "parts/*.parquet", "**/[012].parquet"]
+)
+def test_every_form_against_a_profile(tidewheel: Command, tables: Path, tmp_path: Path, current: str) -> None:
+    told = tidewheel("drift", tables / "january", tables / current, "--json", tmp_path / "report.json")
+    assert (told.code, told.err) == (1, "")  # and no bar where there is no terminal
+    assert told.out.startswith(
+        "1 of 3 columns drifted (20,000 reference rows, 20,000 current rows)\nFalse alarms: at most 5%"
+    )
+    expected = drift.Profile.load(tables / "january").compare(frame(0.5, 2))
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == json.loads(
+        expected.to_json()
+    )
+
+
+def test_patterns_of_tables(tidewheel: Command, tables: Path) -> None:
+    told = tidewheel("drift", tables / "reference.parquet", tables / "parts" / "*.parquet")
+    assert told == tidewheel("drift", tables / "reference.parquet", tables / "moved.parquet")
+    assert told.code == 1
+
+
+@pytest.mark.parametrize("reference", ["january", "reference.parquet"])
+def test_columns_correction_and_threads(
+    tidewheel: Command, tables: Path, tmp_path: Path, reference: str
+) -> None:
+    options = [
+        "--columns",
+        "at, x",
+        "--correction",
+        "bonferroni",
+        "--threads",
+        1,
+        "--json",
+        tmp_path / "a.json",
+    ]
+    assert tidewheel("drift", tables / reference, tables / "moved.parquet", *options).code == 1
+    report = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert [column["name"] for column in report["columns"]] == ["at", "x"]
+    assert report["correction"] == "bonferroni"
+    for column in report["columns"]:
+        assert column["pvalue_corrected"] == min(1.0, 2 * column["pvalue"])
+
+
+def test_a_report_can_be_piped_on(tables: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = shell("drift", tables / "january", tables / "moved.parquet", "--json", "-")
+    assert json.loads(told.out)["drifted"] == ["x"]
+    assert told.err.startswith("1 of 3 columns drifted")
+    assert told.code == 1
+    assert not list(tmp_path.iterdir())
+
+
+WRONG = {
+    "no column": ("drift january narrow.parquet", "column 'route' must be in narrow.parquet; it has 'x', 'at'"),
+    "type": ("drift january text.parquet", "column 'x' must have the reference's type float64; got string"),
+    "unknown column": ("drift january moved.parquet --columns z", "'z' must be in the profile; it has 'x', 'route', 'at'"),
+    "unit": ("drift january moved.parquet --unit at", "`--unit` needs the rows of the reference"),
+    "no rows": ("drift january no_rows.parquet", "no_rows.parquet must have at least one row; got none, with 3 columns"),
+    "no file": ("drift january nowhere/*.parquet", "there is nothing at nowhere/*.parquet"),
+    "several kinds": ("drift january moved.*", "files of one kind"),
+    "a folder": ("drift january parts", "Name a folder of other files by a pattern such as 'parts/*.parquet'"),
+    "not what it says": ("drift january not.parquet", "not.parquet cannot be read as a table"),
+    "profiles only": ("drift january january", "got january"),
+    "cut": ("drift cut moved.parquet", "the profile must have"),
+    "a folder as reference": ("drift folder moved.parquet", "folder has no _delta_log"),
+    "over the profile": ("drift january moved.parquet --json january", "another file of this command is there"),
+    "over a part": ("drift january parts/* --html parts/1.parquet", "another file of this command is there"),
+    "below a file": ("drift january moved.parquet --html file/page.html", "cannot write file/page.html: Not a directory"),
+    "two tables too many": ("drift january moved.parquet moved.csv", "unexpected extra argument"),
+    "two to one pipe": ("drift january moved.parquet --json - --html -", "for one output only; got it for html and json"),
+    "threads": ("drift january moved.parquet --threads 0", "--threads"),
+    "correction": ("drift january moved.parquet --correction holm", "--correction"),
+    "profile over its table": ("profile moved.parquet -o moved.parquet", "another file of this command is there"),
+    "profile below a file": ("profile moved.parquet -o file/p", "cannot write file/p: Not a directory"),
+    "profile of nothing": ("profile no_rows.parquet -o p", "must have at least one row"),
+    "profile without column": ("profile moved.parquet -o p --columns z", "column 'z' must be in `reference`"),
+    "profile to nowhere": ("profile moved.parquet", "--out"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "words"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_use_writes_nothing(
+    tidewheel: Command, tables: Path, monkeypatch: pytest.MonkeyPatch, line: str, words: str
+) -> None:
+    monkeypatch.chdir(tables)
+    before = {path: path.stat().st_mtime_ns for path in tables.rglob("*")}
+    told = tidewheel(*line.split())
+    assert (told.code, told.out) == (2, "")
+    assert words in re.sub(r"[\s│]+", " ", told.err)
+    assert "Traceback" not in told.err
+    assert {path: path.stat().st_mtime_ns for path in tables.rglob("*")} == before
+
+
+def test_a_changed_profile_is_a_failure_of_its_own(tidewheel: Command, tables: Path) -> None:
+    told = tidewheel("drift", tables / "changed", tables / "moved.parquet")
+    assert (told.code, told.out) == (3, "")
+    assert "checksum does not match" in told.err
+
+
+class Scan:
+    """A command on a terminal of its own, which shows the bar; of a table so long that it can be interrupted."""
+
+    def __init__(self, tables: Path, *options: object) -> None:
+        self._screen, terminal = os.openpty()
+        self.seen = ""
+        self.process = subprocess.Popen(
+            [PROGRAM, "drift", tables / "january", tables / "long" / "*.parquet", *map(str, options)],
+            env=environment() | {"TERM": "xterm", "COLUMNS": "120"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            text=True,
+        )
+        os.close(terminal)
+
+    def watch(self, words: str) -> None:
+        """Wait until the terminal shows these words."""
+        while not re.search(words, self.seen):
+            self.seen += os.read(self._screen, 4096).decode(errors="replace")
+
+    def close(self) -> int:
+        """Wait for the end, and give the exit code."""
+        while True:
+            try:
+                self.seen += os.read(self._screen, 4096).decode(errors="replace")
+            except OSError:  # what a terminal says when nobody has it any more
+                break
+        os.close(self._screen)
+        self.process.communicate()
+        return self.process.returncode
+
+
+@pytest.fixture(scope="module")
+def long(tables: Path) -> Path:
+    """The same two million rows, many times over: seconds to count and one file on disk."""
+    (tables / "long").mkdir()
+    pl.concat([frame(0.5, 2)] * 100).write_parquet(tables / "long" / "000.parquet", row_group_size=200_000)
+    for part in range(1, 300):
+        (tables / "long" / f"{part:03}.parquet").symlink_to("000.parquet")
+    return tables
+
+
+def test_an_interrupted_scan_leaves_what_was_there(long: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("an older page", encoding="utf-8")
+    outputs = ["--html", tmp_path / "page.html", "--json", tmp_path / "report.json"]
+    scan = Scan(long, *outputs)
+    scan.watch(r" [1-9]\d?%.* of 600,000,000 rows")
+    scan.process.send_signal(signal.SIGINT)
+    assert scan.close() == 130
+    assert "Traceback" not in scan.seen
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "an older page"
