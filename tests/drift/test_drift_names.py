@@ -4,7 +4,7 @@ from tidewheel import drift
 
 NAMES = {
     "Beside", "BinnedCounts", "ColumnDrift", "ContingencyResult", "DistanceResult", "DivergenceResult",
-    "DriftReport", "Effect", "KsResult", "PartDrift", "Profile", "PsiResult", "RankTestResult", "ReferenceBins",
+    "DriftReport", "Effect", "KsResult", "PartDrift", "PeerDrift", "Profile", "PsiResult", "RankTestResult", "ReferenceBins",
     "Shape", "Window", "anderson_darling", "chi_square", "compare", "cramer_von_mises", "energy_distance", "fit_bins",
     "g_test", "hellinger", "histogram", "jensen_shannon", "kl_divergence", "ks", "l_infinity", "psi", "scan",
     "total_variation", "wasserstein",

@@ -6,11 +6,11 @@
     drift.compare(reference_table, current_table).drifted
 
 `statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
-`comparison` the comparison of tables, `profile` references learned once and counts that add up, `results`, `columns` and
-`report` what they return.
+`comparison` the comparison of tables, `compat` what other tools say of them, `profile` references learned once and
+counts that add up, `results`, `columns` and `report` what they return.
 """
 
-from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
+from tidewheel.drift.columns import ColumnDrift, PartDrift, PeerDrift, Shape
 from tidewheel.drift.comparison import compare
 from tidewheel.drift.decision import Effect
 from tidewheel.drift.distances import anderson_darling, cramer_von_mises, energy_distance, wasserstein
@@ -50,6 +50,7 @@ __all__ = [
     "Effect",
     "KsResult",
     "PartDrift",
+    "PeerDrift",
     "Profile",
     "PsiResult",
     "RankTestResult",
