@@ -133,3 +133,17 @@ CASES = {
         whole(44, 2_000, 10**8, 10**9).astype("datetime64[s]"),
     ),
 }
+
+
+#: Ten even bins of 100 reference rows; the current sample has nothing in the fourth, 111 or 112 rows in the others.
+EMPTY_BIN = (
+    np.arange(1_000) / 100,
+    np.delete(np.arange(1_000), slice(300, 400)) / 100,
+)
+#: The same shares in five bins, 1,000 rows and 2,000.
+SAME_SHARES = (np.arange(1_000) % 5 + 0.5, np.arange(2_000) % 5 + 0.5)
+
+
+def undrifted(index, n):
+    """Two samples of one law."""
+    return bell(1_000 + 2 * index, n), bell(1_001 + 2 * index, n)
