@@ -7,7 +7,7 @@ EXTENSION := $(VENV)/.extension
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 OUT ?= tidewheel-demo
 
-.PHONY: setup demo test lint bench drill format clean
+.PHONY: setup demo test lint bench peers bench-peers golden drill format clean
 
 setup: $(EXTENSION)
 
@@ -41,7 +41,30 @@ lint: setup
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 bench: setup
-	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s
+	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s --results
+
+# Other tools, each in an environment of its own: a plain install of today's packages fails at import for most of them.
+TOOLS := evidently nannyml scouter frouros popmon whylogs
+ROWS ?= 1000000
+
+.peers/%/.installed: benches/peers/%.txt
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip install -q --disable-pip-version-check --no-deps -r $<
+	touch $@
+
+peers: $(TOOLS:%=.peers/%/.installed)
+
+bench-peers: setup $(patsubst %,.peers/%/.installed,evidently nannyml scouter)
+	$(BIN)/python benches/peers/bench_peers.py $(ROWS)
+
+# The other tools' numbers that tests compare with, asked anew.
+golden: peers
+	.peers/evidently/bin/python benches/peers/make_golden.py evidently
+	.peers/nannyml/bin/python benches/peers/make_golden.py nannyml
+	.peers/frouros/bin/python benches/peers/make_conventions.py frouros
+	.peers/popmon/bin/python benches/peers/make_conventions.py popmon
+	.peers/scouter/bin/python benches/peers/make_conventions.py scouter-ml
+	.peers/whylogs/bin/python benches/peers/make_conventions.py whylogs
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup
@@ -53,4 +76,4 @@ format: setup
 	cargo fmt --all
 
 clean:
-	rm -rf $(VENV) target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

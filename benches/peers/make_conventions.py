@@ -53,7 +53,9 @@ def ask_scouter():
 
     def psi(reference, current, **more):
         drifter = Drifter()
-        profile = drifter.create_drift_profile(pl.DataFrame({"x": reference, "y": reference}), PsiDriftConfig(**more))
+        profile = drifter.create_drift_profile(
+            pl.DataFrame({"x": reference, "y": reference}), PsiDriftConfig(**more)
+        )
         return drifter.compute_drift(pl.DataFrame({"x": current, "y": current}), profile).features["x"]
 
     beyond = sum(psi(*undrifted(i, ROWS)) > CHI2_95_OF_9 / ROWS for i in range(PAIRS))

@@ -1,7 +1,6 @@
 """Ask the real tools for their numbers and write them to `tests/drift/golden/TOOL.json`.
 
-    make peers                                       # builds .peers/TOOL from benches/peers/TOOL.txt
-    .peers/evidently/bin/python benches/peers/make_golden.py evidently
+    make golden                          # builds .peers/TOOL from benches/peers/TOOL.txt, then asks each
 
 Runs inside each tool's own environment, so it imports that tool and NumPy alone. Where a tool raises, the file says so.
 """
