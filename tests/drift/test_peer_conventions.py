@@ -4,6 +4,7 @@ The golden numbers were made by the real tools (`benches/peers/make_conventions.
 so that the explanation in `docs/other-tools.md` is a checked one.
 """
 
+import doctest
 import json
 import math
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peer_cases import EMPTY_BIN, SAME_SHARES, bell, undrifted
+from peer_cases import CASES, EMPTY_BIN, SAME_SHARES, bell, undrifted
 from tidewheel import drift
 
 FACTS = json.loads((Path(__file__).parent / "golden" / "conventions.json").read_text(encoding="utf-8"))
@@ -65,3 +66,29 @@ def test_a_pvalue_from_a_sketch():
     measured = FACTS["whylogs"]
     exact = drift.ks(bell(1, 300_000), bell(2, 300_000, 1 / 208)).pvalue
     assert measured["least p of the same two samples in ten runs"] < 0.05 < measured["greatest"] < exact
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "other-tools.md"
+
+
+def test_the_page_runs():
+    failed, tried = doctest.testfile(
+        str(PAGE), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert (failed, tried > 20) == (0, True)
+
+
+def test_the_page_quotes_the_golden_numbers():
+    text = PAGE.read_text(encoding="utf-8")
+    rows = {
+        "2.08": FACTS["scouter-ml"]["PSI with one empty bin of ten"],
+        "70.6": FACTS["frouros"]["PSI with one empty bin of ten"],
+        "0.35": FACTS["scouter-ml"]["PSI of half unseen categories"],
+        "48.5 %": 100 * FACTS["scouter-ml"]["share of undrifted pairs beyond chi2(9) / n at 5 %"],
+        "693": FACTS["popmon"]["PSI of equal shares, 1,000 rows against 2,000"],
+        "0.016 to": FACTS["whylogs"]["least p of the same two samples in ten runs"],
+    }
+    for quoted, measured in rows.items():
+        assert f"| {quoted}" in text
+        assert float(quoted.split()[0]) == pytest.approx(measured, rel=0.02)
+    assert f"{len(CASES)} pairs of samples" in text
