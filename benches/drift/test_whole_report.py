@@ -28,7 +28,7 @@ REPORT_MUST_S, REPORT_AIM_S = 0.35, 0.2
 REPORT_RATIO_MUST, REPORT_RATIO_AIM = 10.0, 25.0
 #: Memory beyond the tables, as a share of them.
 MEMORY_MUST = 0.10
-#: Import of `tidewheel.drift` where NumPy is loaded, in milliseconds; fresh interpreters started.
+#: Import where NumPy is loaded, in milliseconds of the processor: what a busy machine lets wait does not count.
 IMPORT_MUST_MS, IMPORT_AIM_MS, STARTS = 40.0, 15.0, 15
 
 
@@ -83,8 +83,8 @@ def test_memory_beyond_the_tables(add_row):
 
 
 IMPORTS = (
-    "import time; start = time.perf_counter(); import numpy; between = time.perf_counter(); import tidewheel.drift; "
-    "print(between - start, time.perf_counter() - between)"
+    "import time; start = time.process_time(); import numpy; between = time.process_time(); import tidewheel.drift; "
+    "print(between - start, time.process_time() - between)"
 )
 
 
@@ -97,7 +97,7 @@ def test_import_over_numpy(add_row):
     ]
     numpy_ms, ours_ms = (min(float(run[place]) for run in runs) * 1e3 for place in (0, 1))
     add_row(
-        row="import tidewheel.drift where NumPy is loaded",
+        row="import tidewheel.drift where NumPy is loaded, processor time",
         ours=ours_ms,
         unit="ms",
         must=IMPORT_MUST_MS,

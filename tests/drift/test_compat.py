@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from peer_cases import CASES
 from tidewheel import drift
@@ -202,3 +204,54 @@ class Stream:
 def test_a_table_without_raw_values_is_refused():
     with pytest.raises(InputTypeError, match=r"`compat` needs raw values: pass a polars .* got Stream"):
         drift.compare(Stream(), Stream(), compat="nannyml")
+
+
+NUMBERS = st.floats(width=64, allow_nan=True, allow_infinity=True)
+COLUMNS = st.one_of(
+    st.tuples(st.lists(NUMBERS, max_size=40), st.lists(NUMBERS, max_size=40), st.just(np.float64)),
+    st.tuples(
+        st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40),
+        st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40),
+        st.just(np.int64),
+    ),
+    st.tuples(
+        st.lists(st.one_of(st.none(), st.text(max_size=2)), max_size=40),
+        st.lists(st.one_of(st.none(), st.text(max_size=2)), max_size=40),
+        st.just(object),
+    ),
+    st.tuples(st.lists(st.booleans(), max_size=40), st.lists(st.booleans(), max_size=40), st.just(np.bool_)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(COLUMNS, st.sampled_from(list(compat.TOOLS)), st.data())
+def test_no_column_ends_a_report(column, tool, data):
+    reference, current, dtype = column
+    methods = {kind: data.draw(st.sampled_from(known)) for kind, known in compat.TOOLS[tool].methods.items()}
+    chosen = data.draw(st.sampled_from([None, methods]))
+    sides = ({"x": np.array(side, dtype=dtype)} for side in (reference, current))
+    peer = drift.compare(*sides, compat=tool, compat_methods=chosen)["x"].peer
+    assert (peer.score is None) == (peer.drifted is None)
+    assert peer.score is not None or peer.note
+    assert peer.score is None or math.isfinite(peer.score)
+
+
+EXTREMES = {
+    "beyond the range": (np.arange(60) - 29.5) / 30 * 1.7e308,
+    "least floats": np.arange(60) * 5e-324,
+    "12,000 least floats": np.arange(12_000) % 7 * 5e-324,
+    "few floats apart": 1e16 + np.arange(60.0) * 2,
+}
+
+
+@pytest.mark.parametrize("values", EXTREMES.values(), ids=EXTREMES.keys())
+@pytest.mark.parametrize("tool", compat.TOOLS)
+def test_values_that_numpy_cannot_bin(tool, values):
+    for method in compat.TOOLS[tool].methods["numeric"]:
+        for reference, current in ((values, np.arange(60.0)), (np.arange(60.0), values), (values, values)):
+            chosen = {"numeric": method}
+            peer = drift.compare({"x": reference}, {"x": current}, compat=tool, compat_methods=chosen)[
+                "x"
+            ].peer
+            assert peer.score is None or (math.isfinite(peer.score) and math.isfinite(peer.threshold))
+            assert peer.score is not None or f"{tool}" in peer.note.lower()

@@ -23,14 +23,18 @@ Methods = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Tool:
+    name: str
+    version: str
     methods: Mapping[str, Sequence[str]]
     judge: Callable[[Sample, Sample, Methods], PeerDrift]
     difference: str
 
 
 TOOLS = {
-    "evidently": _Tool(evidently.METHODS, evidently.judge, evidently.DIFFERENCE),
-    "nannyml": _Tool(nannyml.METHODS, nannyml.judge, nannyml.DIFFERENCE),
+    "evidently": _Tool(
+        evidently.TOOL, evidently.VERSION, evidently.METHODS, evidently.judge, evidently.DIFFERENCE
+    ),
+    "nannyml": _Tool(nannyml.TOOL, nannyml.VERSION, nannyml.METHODS, nannyml.judge, nannyml.DIFFERENCE),
 }
 
 
@@ -71,8 +75,19 @@ def judge_columns(
     judged = {}
     for name, (one, other) in pairs.items():
         samples = _read(name, reference, one), _read(name, current, other)
-        judged[name] = TOOLS[tool].judge(*samples, methods or {})
+        judged[name] = _judge(TOOLS[tool], *samples, methods or {})
     return judged
+
+
+def _judge(tool: _Tool, reference: Sample, current: Sample, methods: Methods) -> PeerDrift:
+    try:
+        # Values near the ends of the range of floats overflow there as here.
+        with np.errstate(all="ignore"):
+            return tool.judge(reference, current, methods)
+    except ValueError as error:
+        # NumPy's histograms refuse ranges that overflow or that hold too few floats; the tools pass that on.
+        note = f"NumPy cannot bin these values, and {tool.name} raises: {error}"
+        return PeerDrift(tool.name, tool.version, "", None, None, None, note)
 
 
 def explain(tool: str, judged: Sequence[PeerDrift], drifted: int) -> str:

@@ -158,7 +158,7 @@ def judge(reference: Sample, current: Sample, methods: Mapping[str, str]) -> Pee
     if infinite and rule.is_binned:
         return _unknown(method, "Evidently raises on infinite values with this method and gives no report")
     score = rule.score(r, c, is_number)
-    if score != score:
+    if not np.isfinite(score):
         return _unknown(method, "Evidently's number is not defined here, and counts as not drifted there")
     return PeerDrift(
         TOOL, VERSION, method, score, rule.threshold, rule.drifted(score, rule.threshold), rule.says

@@ -203,7 +203,7 @@ def _cut(values: Array, there: Array) -> Iterator[Array]:
 
 def _decide(method: str, score: float, chunks: list[float], says: str) -> PeerDrift:
     threshold = float(np.mean(chunks) + _DEVIATIONS * np.std(chunks))
-    if score != score or threshold != threshold:
+    if not (np.isfinite(score) and np.isfinite(threshold)):
         return _unknown(method, "NannyML's number is not defined here, and no alarm follows")
     threshold = min(threshold, _LIMITS.get(method, threshold))
     return PeerDrift(TOOL, VERSION, method, score, threshold, score > threshold, says)
