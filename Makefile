@@ -46,6 +46,7 @@ bench: setup
 # Other tools, each in an environment of its own: a plain install of today's packages fails at import for most of them.
 TOOLS := evidently nannyml scouter frouros popmon whylogs
 ROWS ?= 1000000
+CASES ?=
 
 .peers/%/.installed: benches/peers/%.txt
 	$(PYTHON) -m venv .peers/$*
@@ -55,7 +56,7 @@ ROWS ?= 1000000
 peers: $(TOOLS:%=.peers/%/.installed)
 
 bench-peers: setup $(patsubst %,.peers/%/.installed,evidently nannyml scouter)
-	$(BIN)/python benches/peers/bench_peers.py $(ROWS)
+	$(BIN)/python benches/peers/bench_peers.py $(ROWS) $(CASES)
 
 # The other tools' numbers that tests compare with, asked anew.
 golden: peers

@@ -2,6 +2,7 @@
 
     make bench-peers                     # builds .peers/TOOL first
     make bench-peers ROWS=100000         # smaller tables; the results say so
+    make bench-peers CASES="wide import" # these alone, of report, floats, wide, memory, import
 
 Every measurement is a process of its own. Where tools compute one thing, their numbers are compared before the times are.
 """
@@ -92,26 +93,26 @@ def _peer(reference: Any, current: Any, tool: str) -> float | None:
     return report["x"].peer.score if report["x"].peer else None
 
 
-def table_of(case: str, found: dict[str, dict[str, Any]]) -> str:
+def table_of(found: dict[str, dict[str, Any]]) -> str:
     lines = [
-        "| tool | seconds | CPU seconds | times ours | memory beyond the tables |",
-        "|---|---|---|---|---|",
+        "| tool | seconds | times ours | CPU seconds | times ours | memory beyond the tables |",
+        "|---|---|---|---|---|---|",
     ]
     ours = found["tidewheel"]
     for tool, one in found.items():
         if "failed" in one:
-            lines.append(f"| {tool} | {one['failed']} | | | |")
+            lines.append(f"| {tool} | {one['failed']} | | | | |")
             continue
         beyond = one["peak_bytes"] - one["held_bytes"]
         memory = f"{beyond / 2**20:,.0f} MiB ({beyond / one['held_bytes']:.0%} of what the process held)"
-        ratio = one["seconds"] / ours["seconds"]
-        lines.append(f"| {tool} | {one['seconds']:.3g} | {one['cpu_s']:.3g} | {ratio:.3g} | {memory} |")
+        times = " | ".join(f"{one[key]:.3g} | {one[key] / ours[key]:.3g}" for key in ("seconds", "cpu_s"))
+        lines.append(f"| {tool} | {times} | {memory} |")
     return "\n".join(lines)
 
 
 def import_s(tool: str, module: str) -> float:
-    """Return the least time that a fresh interpreter takes for an import."""
-    code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
+    """Return the least processor time that a fresh interpreter takes for an import."""
+    code = f"import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
     runs = [
         subprocess.run(
             [python_of(tool), "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
@@ -122,24 +123,32 @@ def import_s(tool: str, module: str) -> float:
 
 
 def table_of_imports() -> str:
-    lines = ["| tool | seconds | of which NumPy |", "|---|---|---|"]
+    lines = ["| tool | CPU seconds | `import numpy` there |", "|---|---|---|"]
     for tool, module in MODULES.items():
         whole, numpy = import_s(tool, module), import_s(tool, "numpy")
         lines.append(f"| {tool} | {whole:.3f} | {numpy:.3f} |")
     return "\n".join(lines)
 
 
-def main(rows: int) -> None:
-    parts = ["## `make bench-peers`", describe_machine()]
+def write_case(case: str, rows: int) -> None:
+    """Measure a case for every tool and write it as a part of its own."""
+    title, tools = CASES[case]
+    found = {tool: measure(tool, case, rows) for tool in ("tidewheel", *tools)}
+    print(case, json.dumps(found), flush=True)
+    told = [check_numbers(found, rows)] if case in ("report", "floats") else []
+    heading = f"## Beside other tools. {title.format(rows=rows)}"
+    write_part(f"bench-peers {case}", "\n\n".join([heading, describe_machine(), table_of(found), *told]))
+
+
+def main(rows: int, cases: list[str]) -> None:
     sizes = {"report": rows, "floats": rows, "wide": WIDE_ROWS, "memory": min(MEMORY_ROWS, 10 * rows)}
-    for case, (title, tools) in CASES.items():
-        found = {tool: measure(tool, case, sizes[case]) for tool in ("tidewheel", *tools)}
-        print(case, json.dumps(found), flush=True)
-        told = check_numbers(found, sizes[case]) if case in ("report", "floats") else ""
-        parts += [f"### {title.format(rows=sizes[case])}", table_of(case, found), *([told] if told else [])]
-    parts += ["### Import in a fresh interpreter", table_of_imports()]
-    write_part("bench-peers", "\n\n".join(parts))
+    for case in cases or [*CASES, "import"]:
+        if case == "import":
+            heading = "## Beside other tools. Import in a fresh interpreter"
+            write_part("bench-peers import", "\n\n".join([heading, describe_machine(), table_of_imports()]))
+        else:
+            write_case(case, sizes[case])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, sys.argv[2:])
