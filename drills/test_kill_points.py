@@ -56,6 +56,8 @@ def test_a_demo_that_is_asked_to_stop_stops_what_it_started(number: int, code: i
     try:
         demo.watch("canary (http)")
         demo.send(number)
+        demo.watch("stop everything that was started")
+        demo.send(number)  # the impatient ask twice
         told = demo.finish()
     except BaseException:
         demo.kill()

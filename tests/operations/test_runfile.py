@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -151,11 +150,37 @@ def test_sockets_below_the_temporary_folder_have_short_addresses(run: Run) -> No
     assert run.temp.stat().st_mode & 0o777 == 0o700
 
 
-def test_reaping_takes_no_longer_than_needed(run: Run) -> None:
-    run.start("sleeper", SLEEP, environment())
-    began = time.monotonic()
-    reap(run.folder)
-    assert time.monotonic() - began < 6.0
+REAPER = """
+    import os, signal, sys
+    from pathlib import Path
+    from tidewheel.operations import runfile
+
+    signal_sent = runfile._signal
+    def impatient(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        signal_sent(*arguments)
+    runfile._signal = impatient
+    try:
+        runfile.reap(Path(sys.argv[1]))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_a_signal_waits_until_all_is_reaped(run: Run) -> None:
+    service = run.start("family", [sys.executable, "-c", textwrap.dedent(FAMILY)], environment())
+    wait_for((run.folder / "family").exists)
+    pids = [service.pid, *map(int, (run.folder / "family").read_text().split())]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(REAPER), run.folder],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+    assert not (run.folder / RUN_FILE).exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Draw the announcements of long work: a live line with a bar on a terminal, a plain line a step in a pipe."""
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,15 @@ from rich.progress import (
 )
 
 from tidewheel.operations.progress import LOGGER, Step
+
+
+class _Console(Console):
+    """Write to standard error as long as somebody reads it: whoever looks away does not end the work."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 class _Listener(logging.Handler):
@@ -53,7 +64,7 @@ class _Listener(logging.Handler):
 @contextmanager
 def drawn() -> Iterator[None]:
     """Draw announcements on standard error until the block ends."""
-    console = Console(stderr=True, highlight=False)
+    console = _Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console.width = 200
     columns = (

@@ -13,8 +13,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -182,7 +183,8 @@ def check_owner(folder: Path) -> None:
 def reap(folder: Path, *, only: str | None = None) -> list[str]:
     """End all processes of the run of `folder`, living or dead: ask, wait, kill, and wait until they are gone.
 
-    The calling process and its ancestors are spared, whatever they have inherited.
+    The calling process and its ancestors are spared, whatever they have inherited. A signal that asks this process to end,
+    such as a second Ctrl-C, waits until all is done.
 
     Args:
         folder: The run's folder; nothing happens if it has no run file.
@@ -197,6 +199,11 @@ def reap(folder: Path, *, only: str | None = None) -> list[str]:
     run = Run.read(folder)
     if run is None:
         return []
+    with _signals_held():
+        return _reap(run, only)
+
+
+def _reap(run: Run, only: str | None) -> list[str]:
     services = [one for name, one in run.services.items() if only in (None, name)]
     marker = run.run_id if only is None else None
     ended: dict[int, str] = {}
@@ -222,6 +229,26 @@ def reap(folder: Path, *, only: str | None = None) -> list[str]:
         del run.services[only]
         run._write()
     return list(ended.values())
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let signals that ask this process to end wait until the block is left; only the main thread gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    former = {
+        number: signal.signal(number, lambda number, _: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for arrival in arrived[:1]:
+            signal.raise_signal(arrival)
 
 
 def find_processes(services: Sequence[Service], marker: str | None) -> list[psutil.Process]:
