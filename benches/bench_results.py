@@ -55,11 +55,17 @@ def write_part(name: str, text: str, file: Path = FILE) -> None:
 def is_met(row: Mapping[str, Any], wanted: str) -> bool | None:
     """Say whether a row keeps its `must` or reaches its `aim`; None if it has none.
 
-    A row with a `unit` is a figure in that unit that has to stay at or below; any other a ratio to reach.
+    A row with a `unit` is a figure in that unit that has to stay at or below; any other a ratio to reach, or one to stay
+    at or below where the aim lies below the must (growth).
     """
     if row.get(wanted) is None:
         return None
-    return bool(row["ours"] <= row[wanted] if "unit" in row else row["ratio"] >= row[wanted])
+    if "unit" in row:
+        return bool(row["ours"] <= row[wanted])
+    must, aim = row.get("must"), row.get("aim")
+    if must is not None and aim is not None and aim < must:
+        return bool(row["ratio"] <= row[wanted])
+    return bool(row["ratio"] >= row[wanted])
 
 
 def write_table(rows: Sequence[Mapping[str, Any]]) -> str:

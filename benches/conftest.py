@@ -2,7 +2,8 @@
 
 A bench fills `benchmark.extra_info`, or calls `add_row` where it measures by other means. Keys: `row` (what was measured; by
 default the test's name), `ratio` (how many times faster than the rival), `rival`, `must` and `aim` (ratios to reach),
-`ns_per_value`; or `ours` with a `unit`, when `must` and `aim` are figures not to be exceeded. `subject` heads the table; by
+`ns_per_value`; or `ours` with a `unit`, when `must` and `aim` are figures not to be exceeded (nor is a ratio whose aim is
+below its must). `subject` heads the table; by
 default it is the first sentence of the bench's module. Anything else is shown as it is. `make bench` passes `--results`,
 so that a single bench run for its own sake overwrites nothing.
 """

@@ -15,6 +15,8 @@ MET = {
     "ratio below its must": ({"ratio": 7.9, "must": 8.0}, "must", False),
     "no must": ({"ratio": 7.9, "must": None}, "must", None),
     "no aim": ({"ratio": 7.9}, "aim", None),
+    "growth at its must": ({"ratio": 1.3, "must": 1.3, "aim": 1.1}, "must", True),
+    "growth above its aim": ({"ratio": 1.3, "must": 1.3, "aim": 1.1}, "aim", False),
     "figure at its aim": ({"ours": 0.2, "unit": "s", "aim": 0.2}, "aim", True),
     "figure above its aim, whatever the ratio": (
         {"ours": 0.3, "unit": "s", "aim": 0.2, "ratio": 9.0},
