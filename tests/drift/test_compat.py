@@ -236,6 +236,21 @@ def test_no_column_ends_a_report(column, tool, data):
     assert peer.score is None or math.isfinite(peer.score)
 
 
+@pytest.mark.parametrize("tool", compat.TOOLS)
+def test_columns_that_nobody_computes(tool):
+    frame = pl.DataFrame(
+        {
+            "nested": [[1], [2, 3]],
+            "null": pl.Series([None, None]),
+            "money": pl.Series(["1.5", "2.5"]).str.to_decimal(scale=2),
+            "when": pl.Series([1, 2]).cast(pl.Datetime("us")),
+        }
+    )
+    report = drift.compare(frame, frame, compat=tool)
+    assert [column.peer.score for column in report.columns] == [None] * 4
+    assert all(tool in column.peer.note.lower() for column in report.columns)
+
+
 EXTREMES = {
     "beyond the range": (np.arange(60) - 29.5) / 30 * 1.7e308,
     "least floats": np.arange(60) * 5e-324,

@@ -100,6 +100,8 @@ def explain(tool: str, judged: Sequence[PeerDrift], drifted: int) -> str:
 
 
 def _read(name: str, table: Any, column: _native.Column) -> Sample:
+    if column.kind == "unsupported":
+        return Sample(np.empty(0), np.empty(0, dtype=np.bool_), column.kind)
     values = _values(name, table)
     masked = None
     if isinstance(values, np.ma.MaskedArray):
