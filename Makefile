@@ -14,7 +14,7 @@ FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpa
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 
-.PHONY: setup demo test lint bench bench-instructions agreement calibration over-time drill wheel check-wheel fuzz format clean
+.PHONY: setup demo test lint bench peers bench-peers golden bench-instructions agreement calibration over-time drill wheel check-wheel fuzz format clean
 
 setup: $(EXTENSION)
 
@@ -54,7 +54,31 @@ lint: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p tidewheel-core
 
 bench: setup
-	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s
+	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s --results
+
+# Other tools, each in an environment of its own: a plain install of today's packages fails at import for most of them.
+TOOLS := evidently nannyml scouter frouros popmon whylogs
+ROWS ?= 1000000
+CASES ?=
+
+.peers/%/.installed: benches/peers/%.txt
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip install -q --disable-pip-version-check --no-deps -r $<
+	touch $@
+
+peers: $(TOOLS:%=.peers/%/.installed)
+
+bench-peers: setup $(patsubst %,.peers/%/.installed,evidently nannyml scouter)
+	$(BIN)/python benches/peers/bench_peers.py $(ROWS) $(CASES)
+
+# The other tools' numbers that tests compare with, asked anew.
+golden: peers
+	.peers/evidently/bin/python benches/peers/make_golden.py evidently
+	.peers/nannyml/bin/python benches/peers/make_golden.py nannyml
+	.peers/frouros/bin/python benches/peers/make_conventions.py frouros
+	.peers/popmon/bin/python benches/peers/make_conventions.py popmon
+	.peers/scouter/bin/python benches/peers/make_conventions.py scouter-ml
+	.peers/whylogs/bin/python benches/peers/make_conventions.py whylogs
 
 # Instructions a value, which do not depend on how busy the machine is; needs valgrind from the system's packages.
 bench-instructions:
@@ -101,4 +125,4 @@ format: setup
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
 clean:
-	rm -rf $(VENV) target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,6 +24,9 @@ def test_updating_a_window(benchmark, rows, shape):
     assert (window.counts()[0][4:] == np.histogram(current, edges)[0]).all()
     benchmark.pedantic(window.update, ({"x": current},), {"threads": 1}, rounds=5, warmup_rounds=1)
     rival_s = least_s(lambda: np.histogram(current, edges), rounds=1)
+    shape_name = next(name for name, made in SHAPES.items() if made is shape)
+    row = f"updating a window, reference of {rows:,} rows, {shape_name}"
+    benchmark.extra_info.update(row=row, must=1)
     assert report(benchmark, rival_s, ROWS, "numpy.histogram with edges") > 1
 
 
@@ -36,4 +39,5 @@ def test_small_batches(benchmark):
     benchmark(window.update, batch)
     edges = [np.concatenate([[-1e300], column.edges, [1e300]]) for column in profile._columns]
     rival_s = least_s(lambda: [np.histogram(batch[:, i], edges[i]) for i in range(25)])
+    benchmark.extra_info.update(row="updating a window by a batch of 1,000 rows, 25 columns")
     report(benchmark, rival_s, batch.size, "numpy.histogram with edges")

@@ -11,8 +11,9 @@ from browser import Browser
 from tidewheel import drift
 
 COLUMNS, ROWS = 1_000, 2_000
-#: What must be reached for the whole, in seconds and bytes; the aim is 0.3 s and 2 MB.
+#: What must be reached for the whole, in seconds and bytes, and the aim.
 MUST_S, MUST_BYTES = 1.5, 5_000_000
+AIM_S, AIM_BYTES = 0.3, 2_000_000
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def rival_s(tables):
     return (time.perf_counter() - start) * 10
 
 
-def test_a_wide_report_with_its_page(benchmark, tables, tmp_path):
+def test_a_wide_report_with_its_page(benchmark, add_row, tables, tmp_path):
     path = tmp_path / "wide.html"
 
     def both():
@@ -48,15 +49,17 @@ def test_a_wide_report_with_its_page(benchmark, tables, tmp_path):
     drift.compare(*tables)
     compare_s = time.perf_counter() - start
     ours_s, size, rival = benchmark.stats.stats.min, path.stat().st_size, rival_s(tables)
+    row = "1,000 float columns x 2,000 rows a side, with the page"
     benchmark.extra_info.update(
-        row="wide report with its page, 1,000 float columns x 2,000 rows",
+        row=row,
+        ours=ours_s,
+        unit="s",
+        must=MUST_S,
+        aim=AIM_S,
         ratio=rival / ours_s,
         rival="scipy.stats.ks_2samp alone",
-        must=f"{MUST_S:g} s, {MUST_BYTES / 1e6:g} MB",
-        aim="0.3 s, 2 MB",
-        compare_s=compare_s,
-        page_bytes=size,
     )
+    add_row(row=f"{row}: its size", ours=size / 1e6, unit="MB", must=MUST_BYTES / 1e6, aim=AIM_BYTES / 1e6)
     print(
         f"\n{ours_s:.2f} s with the page (compare {compare_s:.2f} s), {size / 1e6:.2f} MB; "
         f"scipy.stats.ks_2samp alone {rival:.2f} s: {rival / ours_s:.1f} times faster"

@@ -9,7 +9,7 @@ and nothing else. The client is `load_client.py`, a process of its own.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -100,7 +100,9 @@ def load(port: int, path: str, connections: int, seconds: float, file: Path) -> 
     return found
 
 
-def test_the_front_keeps_up_with_a_bare_deployment(served: tuple[Control, Path, int]) -> None:
+def test_the_front_keeps_up_with_a_bare_deployment(
+    served: tuple[Control, Path, int], add_row: Callable[..., None]
+) -> None:
     control, folder, port = served
     rows = read_rows().head(4000)
     ours, theirs = bodies(folder / "ours", rows, keys=True), bodies(folder / "theirs", rows, keys=False)
@@ -120,6 +122,11 @@ def test_the_front_keeps_up_with_a_bare_deployment(served: tuple[Control, Path, 
     flushed = control.flush_log()
     log, pairs = read_log(folder / "log"), read_pairs(folder / "log")
     (status,) = control.status()
+    rival = "a bare Serve deployment"
+    add_row(
+        row="requests a second, 16 connections, everything on", ratio=rate_ratio, rival=rival, must=RATIO_MIN
+    )
+    add_row(row="speed of one request, 1 connection (p50)", ratio=1 / half_ratio, rival=rival)
     print(
         f"\nserving, 16 connections: front {median(a for a, _ in rates):,.0f}/s, bare {median(b for _, b in rates):,.0f}/s, "
         f"ratio {rate_ratio:.2f} (rounds {', '.join(f'{a / b:.2f}' for a, b in rates)})"

@@ -5,7 +5,7 @@ from tidewheel import drift
 NAMES = {
     "Beside", "BinnedCounts", "ColumnDrift", "ContingencyResult", "DistanceResult", "DivergenceResult",
     "DriftReport", "Effect", "KsResult", "PartDrift", "Profile", "PsiResult", "RankTestResult", "ReferenceBins",
-    "ReferenceRanks", "fit_ks",
+    "PeerDrift", "ReferenceRanks", "fit_ks",
     "Shape", "Window", "anderson_darling", "chi_square", "compare", "cramer_von_mises", "energy_distance", "fit_bins",
     "g_test", "hellinger", "histogram", "jensen_shannon", "kl_divergence", "ks", "l_infinity", "psi", "scan",
     "total_variation", "wasserstein",

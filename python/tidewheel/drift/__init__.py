@@ -6,8 +6,9 @@
     drift.compare(reference_table, current_table).drifted
 
 `statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
-`comparison` the comparison of tables, `profile` references learned once and counts that add up, `monitor` and `chunks`
-streams over time, `multivariate` tables as wholes, `results`, `columns` and `report` what they return.
+`comparison` the comparison of tables, `compat` what other tools say of them, `profile` references learned once and counts
+that add up, `monitor` and `chunks` streams over time, `multivariate` tables as wholes, `results`, `columns` and `report`
+what they return.
 
 Calls release the interpreter lock and use up to one thread per core; inside workers of Ray and Spark, which run one worker
 per core, one. `TIDEWHEEL_THREADS` sets another number, `threads=` one for a call. Objects may be shared by threads.
@@ -16,7 +17,7 @@ them uses the widest that it has, and any other name is an `InputError` at impor
 """
 
 from tidewheel.drift.chunks import ChunkComparison, ChunkThresholds
-from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
+from tidewheel.drift.columns import ColumnDrift, PartDrift, PeerDrift, Shape
 from tidewheel.drift.comparison import compare
 from tidewheel.drift.decision import Effect
 from tidewheel.drift.distances import anderson_darling, cramer_von_mises, energy_distance, wasserstein
@@ -64,6 +65,7 @@ __all__ = [
     "Look",
     "Monitor",
     "PartDrift",
+    "PeerDrift",
     "Profile",
     "PsiResult",
     "RankTestResult",

@@ -54,6 +54,39 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerDrift:
+    """What another tool's rule says of the column, by that tool's conventions; our verdict is not touched by it.
+
+    Attributes:
+        tool: "evidently" or "nannyml".
+        version: The version whose numbers these are.
+        method: The method by that tool's name; empty where it has none for the column.
+        score: What it holds against its threshold: a statistic or a p-value; None if the tool has no number either.
+        threshold: Its threshold; None without a score, and where the tool alarms by a p-value that it does not show.
+        drifted: Whether the tool calls the column drifted; None without a score.
+        note: What the score is, or why there is none.
+    """
+
+    tool: str
+    version: str
+    method: str
+    score: float | None
+    threshold: float | None
+    drifted: bool | None
+    note: str
+
+    @property
+    def sentence(self) -> str:
+        """One sentence."""
+        who = f"{self.tool} {self.version}"
+        if self.score is None:
+            return f"{who} has no verdict: {self.note}."
+        against = "" if self.threshold is None else f" against a threshold of {self.threshold:.4g}"
+        verdict = "drifted" if self.drifted else "not drifted"
+        return f"{who} calls it {verdict}: {self.method} {self.score:.4g}{against} ({self.note})."
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnDrift:
     """What is known of one column.
 
@@ -78,6 +111,7 @@ class ColumnDrift:
         infinite_reference: Share of infinite rows.
         infinite_current: Share of infinite rows.
         shape: Counts of both samples for a picture; None if there are none.
+        peer: What another tool says, if `compat` named one.
     """
 
     name: str
@@ -100,6 +134,7 @@ class ColumnDrift:
     infinite_reference: float = 0.0
     infinite_current: float = 0.0
     shape: Shape | None = None
+    peer: PeerDrift | None = None
 
     @property
     def sentence(self) -> str:

@@ -174,13 +174,14 @@ def _read_plain(
     return _native.Column.from_buffer(name, dtype, target.str[1:], plain, packed)
 
 
-def _is_missing(item: object) -> bool:
+def is_missing(item: object) -> bool:
+    """Say whether an object of a column stands for no value."""
     # NaN differs from itself; pandas' NA refuses to say.
     return item is None or type(item).__name__ in {"NAType", "NaTType"} or bool(item != item)
 
 
 def _read_objects(name: str, items: list[Any], there: npt.NDArray[np.bool_] | None) -> _native.Column:
-    present = np.array([not _is_missing(item) for item in items], dtype=np.bool_)
+    present = np.array([not is_missing(item) for item in items], dtype=np.bool_)
     present = present if there is None else present & there
     kept = [item for item, keep in zip(items, present, strict=True) if keep]
     types = {type(item) for item in kept}

@@ -124,10 +124,14 @@ def _row(index: int, column: ColumnDrift) -> str:
         f'<li class="{css}" data-i="{index}" data-e="{strength(column):.4g}" data-p="{p:.4g}">'
         f'<div class="a"><h2>{escape(column.name)}</h2><p class="k">{escape(column.kind)}</p></div>'
         f'<div class="e"><p class="f"><span class="v">{sign} {column.verdict}</span>{interval}</p>'
-        f"<p>{escape(column.sentence)}</p>"
+        f"<p>{escape(column.sentence)}</p>{_peer(column)}"
         f"<details><summary>Details</summary>{_details(column)}</details></div>"
         f'<div class="p">{drawn}{_beside(column)}</div></li>\n'
     )
+
+
+def _peer(column: ColumnDrift) -> str:
+    return f'<p class="k">{escape(column.peer.sentence)}</p>' if column.peer else ""
 
 
 def _shares_beside(column: ColumnDrift) -> list[tuple[str, float, float]]:

@@ -17,7 +17,7 @@ import numpy as np
 from tidewheel import _native
 from tidewheel.drift import comparison, inputs, joining, profiled, shown, states
 from tidewheel.drift.report import DriftReport
-from tidewheel.errors import InputError, InputTypeError
+from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: Statistics that a report from counts can show.
 STATISTICS = shown.COUNTED

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from tidewheel.drift import junit, page
-from tidewheel.drift.columns import ColumnDrift
+from tidewheel.drift.columns import ColumnDrift, PeerDrift
 from tidewheel.drift.markup import shorten
 from tidewheel.errors import InputError, MissingExtraError, UnknownNameError
 
@@ -90,7 +90,8 @@ class DriftReport:
         Returns:
             Name, kind, verdict and reason; the deciding effect with bounds and threshold; p-values; rows; shares of missing,
             NaN, infinite and unseen rows; the design effect; one column per statistic, null where it is not defined. The
-            tests inside a column and its shape are in `to_dict` alone.
+            tests inside a column and its shape are in `to_dict` alone. With `compat` what the other tool says: `peer_tool`,
+            `peer_version`, `peer_method`, `peer_score`, `peer_threshold`, `peer_drifted`, `peer_note`.
 
         Raises:
             MissingExtraError: polars is not installed.
@@ -128,7 +129,7 @@ class DriftReport:
             raise MissingExtraError("`to_pandas` needs pandas: install pandas") from error
         schema = self._schema()
         table = pd.DataFrame(self._rows(schema), columns=list(schema))
-        return table.astype({name: kind for name, kind in schema.items() if kind is not str})
+        return table.astype({name: kind for name, kind in schema.items() if kind in (int, float)})
 
     def to_html(self, path: PathLike[str] | str | None = None) -> str:
         """Give the report as one HTML page that needs no network, and write it where a path is given.
@@ -201,7 +202,8 @@ class DriftReport:
 
     def _schema(self) -> dict[str, type]:
         found = dict.fromkeys(name for column in self.columns for name in column.statistics)
-        return {**_SCHEMA, **dict.fromkeys([*_STATISTICS, *found], float)}
+        peer = _PEER if any(column.peer for column in self.columns) else {}
+        return {**_SCHEMA, **dict.fromkeys([*_STATISTICS, *found], float), **peer}
 
     def _rows(self, schema: dict[str, type]) -> list[tuple[Any, ...]]:
         rows = [_row(column) for column in self.columns]
@@ -222,7 +224,10 @@ class DriftReport:
             Rows treated as independent; name the day or user of a row as `unit` if they are not.
         """
         order = ("drifted", "undecided", "not computed", "stable")
-        lines = [["column", "kind", "verdict", "effect", "between", "p corrected"]]
+        peer = next((column.peer for column in self.columns if column.peer), None)
+        lines = [
+            ["column", "kind", "verdict", "effect", "between", "p corrected", *([peer.tool] if peer else [])]
+        ]
         for column in sorted(self.columns, key=lambda column: order.index(column.verdict)):
             effect, p = column.effect, column.pvalue_corrected
             value = f"{effect.value:.4f}" if effect else "-"
@@ -235,6 +240,7 @@ class DriftReport:
                     value,
                     between,
                     _pvalue(p),
+                    *([_says(column.peer)] if column.peer else []),
                 ]
             )
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -291,10 +297,40 @@ def _row(column: ColumnDrift) -> dict[str, Any]:
     effect = column.effect
     shown = {} if effect is None else {name: getattr(effect, name) for name in _EFFECT}
     plain = {name: getattr(column, name) for name in _SCHEMA if name not in {"column", "effect", *_EFFECT}}
-    return {"column": column.name, "effect": effect and effect.name, **plain, **shown, **column.statistics}
+    peer = (
+        {}
+        if column.peer is None
+        else {f"peer_{f.name}": getattr(column.peer, f.name) for f in fields(column.peer)}
+    )
+    return {
+        "column": column.name,
+        "effect": effect and effect.name,
+        **plain,
+        **shown,
+        **column.statistics,
+        **peer,
+    }
 
 
 _EFFECT = ("value", "lower", "upper", "threshold")
+
+
+_PEER: dict[str, type] = {
+    "peer_tool": str,
+    "peer_version": str,
+    "peer_method": str,
+    "peer_score": float,
+    "peer_threshold": float,
+    "peer_drifted": bool,
+    "peer_note": str,
+}
+
+
+def _says(peer: PeerDrift) -> str:
+    if peer.score is None:
+        return "no verdict"
+    against = "" if peer.threshold is None else f" of {peer.threshold:.4g}"
+    return f"{'drifted' if peer.drifted else 'not drifted'}: {peer.method} {peer.score:.4g}{against}"
 
 
 def _write(path: PathLike[str] | str | None, text: str) -> str:

@@ -172,7 +172,7 @@ impl Chunk<'_> {
     /// The number in a row that lies in the chunk, as a float; `None` when it is missing.
     pub(crate) fn get(&self, row: usize) -> Option<f64> {
         let mut one = [0.0];
-        load(self.values, row, &mut one);
+        self.values.load(row, &mut one);
         self.validity
             .is_none_or(|bits| bits.get(row))
             .then_some(one[0])
