@@ -369,7 +369,7 @@ def ks(
 
     Cost: O(n + m) and sorting of a few percent of the rows; O((n + m) log(n + m)) for samples that hardly differ. An exact
     p-value visits 2 D n m lattice points (n m if one-sided) at about 0.3 ns each, and fewer than n for equal sizes:
-    "accurate" counts up to 350,000 values a side at usual distances, within half a second; its expansion takes a millisecond.
+    "accurate" counts up to 350,000 values a side at usual distances, within half a second; its expansion takes 1 ms.
 
     Accuracy: counted p-values are right to 1e-12 relative, from 1 down to 1e-300. "asymp" is off by several percent at
     1,000 values a side, more in the tail. The expansion of "accurate" is right to 3e-4 where one size is a multiple of the
