@@ -115,14 +115,17 @@ def test_pvalues_are_the_same_in_every_run():
     assert counted[0].statistics["ks_lower"] <= first.statistic <= counted[0].statistics["ks_upper"]
 
 
-def test_psi_takes_both_samples_as_samples():
+@pytest.mark.parametrize(
+    "rows", [pytest.param(800, id="simulated law"), pytest.param(6_000, id="first-order law")]
+)
+def test_psi_takes_both_samples_as_samples(rows):
     # scouter 0.25 has the threshold of one sample: 49 % false alarms when both are of one size.
     rng = np.random.default_rng(6)
-    results = [drift.psi(rng.normal(size=800), rng.normal(size=800)) for _ in range(300)]
+    results = [drift.psi(rng.normal(size=rows), rng.normal(size=rows)) for _ in range(300)]
     alarms = sum(result.statistic > result.critical_value for result in results)
     assert at_most(alarms, 300)
     assert alarms > 3
-    one_sample = stats.chi2.ppf(0.95, 9) / 800
+    one_sample = stats.chi2.ppf(0.95, 9) / rows
     assert sum(result.statistic > one_sample for result in results) > 100
 
 

@@ -146,6 +146,17 @@ def test_pvalues_are_probabilities(reference, current):
     assert report["x"].pvalue is None or 0 <= report["x"].pvalue <= report["x"].pvalue_corrected <= 1
 
 
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (50, 5_000)])
+def test_psi_keeps_its_level_in_small_samples(n, m):
+    # The first-order law rejects 1.8 % at 50 and 50; the plain chi-square on such bins 16 % at 50 and 5,000.
+    rng = np.random.default_rng(n + m)
+    rejected = 0
+    for _ in range(1_500):
+        result = drift.psi(rng.random(n), rng.random(m))
+        rejected += result.statistic > result.critical_value
+    assert 0.03 < rejected / 1_500 < 0.07
+
+
 def test_nothing_is_left_out_in_silence():
     columns = {
         "floats": pl.Series([1.0, None, math.nan, math.inf, -math.inf, 2.0]),
