@@ -2,7 +2,7 @@
 
     python benches/calibration.py              # 15 minutes on one quiet core
     python benches/calibration.py psi power    # these sections alone
-    python benches/calibration.py --quick      # a quarter of the replications; prints, writes nothing
+    python benches/calibration.py --quick      # a tenth of the replications; prints, writes nothing
 
 A rate above 5 % by more than three binomial standard errors is in bold, and the script exits 1.
 """
@@ -22,7 +22,8 @@ from tidewheel.drift.parts import EXACT_PAIRS
 
 SEED = 20_131_020
 LEVEL = 0.05
-REPLICATIONS = 2_000
+#: By default; a quarter of an hour on a quiet core.
+REPLICATIONS = 4_000
 SIZES = (50, 500, 5_000, 50_000)
 PAGE = Path(__file__).parent.parent / "docs" / "calibration.md"
 #: Law and parts shown.
@@ -76,6 +77,8 @@ def table(head: "list[str]", rows: "list[list[str]]") -> str:
 FEWER = {1_001: 2, 50_000: 10}
 #: And where a law is simulated for each pair of samples, which takes 0.1 s.
 SLOW = 20
+#: And with units, which are drawn one by one.
+UNITS_FEWER = 8
 
 
 def replications_for(run: Run, n: int, m: int) -> int:
@@ -115,7 +118,7 @@ def units_table(run: Run, rng: np.random.Generator) -> str:
     rows = []
     for units, (size, rho), equal in itertools.product(UNITS, CORRELATIONS, (True, False)):
         run.say(f"{units} units of {size} rows")
-        found = cases.measure_units(rng, units, size, rho, run.replications // 4, equal=equal)
+        found = cases.measure_units(rng, units, size, rho, run.replications // UNITS_FEWER, equal=equal)
         naive = f"{np.mean(np.array(found.pop('naive')) <= LEVEL):.1%}"
         sizes = f"{size}" if equal else f"{size} on average"
         rows.append(
@@ -189,8 +192,8 @@ and all p-values are compared with 5 %. A rate that exceeds 5 % by more than thr
 {errors}
 
 A replication is a column of a table of 100, or a pair of samples. There are {replications:,} in each cell, {some:,} from
-1,001 rows on both sides together, {few:,} from 50,000; {slow:,} where the law of PSI is simulated for each pair; {quarter:,}
-at most for units and thresholds; {power:,} pairs for power, twice as many without drift.
+1,001 rows on both sides together, {few:,} from 50,000; {slow:,} where the law of PSI is simulated for each pair; {units:,}
+for units, {quarter:,} at most for thresholds; {power:,} pairs for power, twice as many without drift.
 """
 
 #: Title, text and table of each section.
@@ -248,7 +251,7 @@ reference's chunks).""",
 
 
 def head(replications: int) -> str:
-    counts = {"some": 2, "few": 10, "slow": SLOW, "quarter": 4, "power": 20}
+    counts = {"some": 2, "few": 10, "slow": SLOW, "quarter": 4, "units": UNITS_FEWER, "power": 20}
     numbers = {name: replications // times for name, times in counts.items()}
     errors = "\n".join(
         f"| {n:,} | {3 * math.sqrt(LEVEL * (1 - LEVEL) / n):.1%} |"
@@ -267,12 +270,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Calibration by simulation; writes docs/calibration.md.")
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; by default all")
     parser.add_argument(
-        "--quick", action="store_true", help="a quarter of the replications; print, write nothing"
+        "--quick", action="store_true", help="a tenth of the replications; print, write nothing"
     )
+    parser.add_argument("--replications", type=int, default=REPLICATIONS, help="in cells of few rows")
     asked = parser.parse_args()
     if unknown := set(asked.sections) - SECTIONS.keys():
         parser.error(f"sections are {', '.join(SECTIONS)}; got {', '.join(sorted(unknown))}")
-    replications = REPLICATIONS // 4 if asked.quick else REPLICATIONS
+    replications = asked.replications // 10 if asked.quick else asked.replications
     run, known = Run(replications), split(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     for name in asked.sections or SECTIONS:
         title, text, measure = SECTIONS[name]

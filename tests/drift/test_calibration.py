@@ -64,6 +64,33 @@ def test_ids_that_drift_are_still_found(rng):
     assert drift.compare(reference, current)["id"].pvalue < 1e-6
 
 
+def test_a_rare_name_that_grows_is_found_in_few_rows(rng):
+    # Of 5,000 reference rows 1 % have the rare name, of 50 current ones 20 %: too few are expected for chi-square.
+    reference = pl.Series(["a"] * 4_900 + ["b"] * 50 + ["c"] * 50)
+    current = pl.Series(["a"] * 35 + ["b"] * 10 + ["c"] * 5)
+    values = drift.compare({"s": reference}, {"s": current})["s"].parts[0]
+    assert (values.test, values.pvalue < 0.001) == ("chi-square, permuted", True)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.35, 0.5])
+def test_two_names_never_pass_their_level(share):
+    # The size exactly, over all tables of 50 and 50 rows. The chi-square law has up to 6.5 % here.
+    rejects = np.array(
+        [
+            [
+                parts.compare_categories(
+                    [a, 50 - a, 0], [b, 50 - b, 0], clusters.independent(50, 50), 0.05
+                ).pvalue
+                <= 0.05
+                for b in range(51)
+            ]
+            for a in range(51)
+        ]
+    )
+    law = stats.binom.pmf(np.arange(51), 50, share)
+    assert (law[:, None] * law * rejects).sum() <= 0.05
+
+
 def test_kolmogorov_smirnov_has_its_attainable_size(rng):
     # Untied samples of 50 rows: D moves in steps of 1/50, and the test can reject 3.9 % at most.
     attainable = _native.ks_pvalue(0.28, 50, 50, "two-sided", "exact")[0]
@@ -77,25 +104,15 @@ def test_kolmogorov_smirnov_has_its_attainable_size(rng):
 @pytest.mark.parametrize(("n", "m"), [(50, 50), (30, 200)])
 def test_shares_never_pass_their_level(n, m, share):
     # The size exactly, over all tables. The test of two proportions has up to 6.5 % here.
-    tables = (
-        np.array(
-            [
-                [
-                    parts.compare_share("x", (a, b), (n, m), clusters.independent(n, m), 0.05).pvalue
-                    for b in range(m + 1)
-                ]
-                for a in range(n + 1)
-            ]
-        )
-        if n * m <= 2_500
-        else fisher_table(n, m)
+    design = clusters.independent(n, m)
+    tables = np.array(
+        [
+            [parts.compare_share("x", (a, b), (n, m), design, 0.05).pvalue for b in range(m + 1)]
+            for a in range(n + 1)
+        ]
     )
     one, other = (stats.binom.pmf(np.arange(rows + 1), rows, share) for rows in (n, m))
     assert (one[:, None] * other * (tables <= 0.05)).sum() <= 0.05
-
-
-def fisher_table(n, m):
-    return np.array([[parts.fisher(a, b, n, m) for b in range(m + 1)] for a in range(n + 1)])
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5])

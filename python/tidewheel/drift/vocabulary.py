@@ -24,8 +24,8 @@ def gather_chance(
     """Join the names that are there by chance to the last class, that of all strings without a name.
 
     A name with T rows in both samples is expected to have `T n / (n + m)` rows in the reference, with variance
-    `T n m / (n + m)^2`. It is kept if that is at least 5, and 3 standard deviations above the rarest name's rows where the
-    reference has strings without a name.
+    `T n m / (n + m)^2`. It is kept if that is at least 5 and, where the reference has strings without a name, 3 standard
+    deviations above the rarest name's rows.
 
     Args:
         reference: Rows per name, most frequent first; the last entry is all other strings.
@@ -38,9 +38,9 @@ def gather_chance(
     n, m = worth
     r, c = reference * (n / reference.sum()), current * (m / current.sum())
     expected = (r + c) * (n / (n + m))
-    rarest = r[:-1].min(initial=np.inf) if r[-1] > 0 else 0.0
-    clear = expected - CLEARANCE * np.sqrt(expected * (m / (n + m))) > rarest
-    kept = (expected >= EXPECTED_IN_REFERENCE) & clear
+    kept = expected >= EXPECTED_IN_REFERENCE
+    if r[-1] > 0:
+        kept &= expected - CLEARANCE * np.sqrt(expected * (m / (n + m))) > r[:-1].min(initial=np.inf)
     kept[-1] = False
     sides = [np.append(side[kept], side[~kept].sum()) for side in (reference, current)]
     end = None if sides[0][-1] + sides[1][-1] > 0 else -1
