@@ -109,8 +109,8 @@ def tell_apart(
     are reassigned at random, `p = (1 + b) / (1 + permutations)`; a unit that is in both tables counts as two.
 
     The effect is the area under the ROC curve, with bounds at level alpha / 2 each (by jackknife or bootstrap over rows or
-    units; where no pair is ranked wrongly, or all are tied, by Hoeffding's inequality). `drifted` needs p <= alpha and the lower bound
-    above 0.57, `stable` the upper bound below it: the area of this classifier, which a better one might exceed.
+    units; where no pair is ranked wrongly, or all are tied, by Hoeffding's inequality). `drifted` needs p <= alpha and the
+    lower bound above 0.57, `stable` the upper bound below it: the area of this classifier, which a better one might exceed.
 
     Args:
         reference: A polars, pandas or Arrow table, a mapping of arrays, or a 2-D array (columns "0", "1", ...).
