@@ -18,8 +18,8 @@ from tidewheel import drift
 
 SIZES = [int(float(size)) for size in os.environ.get("SCAN_ROWS", "1e7,1e8").split(",")]
 GROUP = 1_000_000
-#: What must be kept, whatever the rows.
-MOST_MB = 1_000
+#: What must be kept whatever the rows, and half of it, which is the aim.
+MOST_MB, AIM_MB = 1_000, 500
 #: The height of resident memory in kibibytes; `ru_maxrss` would begin at that of the process which started this one.
 PEAK = "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
 SCAN = "from tidewheel import drift; drift.scan({path!r}, profile=drift.Profile.load({profile!r})); "
@@ -72,11 +72,13 @@ def test_scanning_parquet(benchmark, source):
     mine = peak_mb(SCAN, path=str(path), profile=str(path.with_suffix(".profile")))
     theirs = peak_mb(SUM, path=str(path))
     benchmark.extra_info.update(
-        row=f"scan of parquet, {n:.0e} rows x 4 columns",
+        row=f"scan of parquet, {n:.0e} rows x 4 columns: peak memory, and speed beside the rival's",
+        ours=mine,
+        unit="MB",
+        must=MOST_MB,
+        aim=AIM_MB,
         ratio=rival_s / ours_s,
         rival="polars.scan_parquet(...).select(pl.all().sum())",
-        must=f"peak memory under {MOST_MB:,} MB",
-        aim="as fast as reading",
         rows_per_s=n / ours_s,
         peak_mb=mine,
     )

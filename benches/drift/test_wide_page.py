@@ -102,11 +102,13 @@ def test_a_wide_page_opens(benchmark, tables, tab, tmp_path):
     benchmark.pedantic(open_s, (tab, tmp_path / "wide.html", 1), rounds=5, warmup_rounds=1)
     ours_s, rival_s = benchmark.stats.stats.min, open_s(tab, tmp_path / "plain.html", 5)
     benchmark.extra_info.update(
-        row="page of 1,000 columns opens in Chromium",
+        row="page of 1,000 columns, until Chromium has painted it",
+        ours=ours_s,
+        unit="s",
+        must=OPEN_MUST_S,
+        aim=OPEN_AIM_S,
         ratio=rival_s / ours_s,
         rival="a bare table of the same words",
-        must=f"{OPEN_MUST_S:g} s",
-        aim=f"{OPEN_AIM_S:g} s",
     )
     print(f"\n{ours_s:.2f} s until it is painted; a bare table of the same words {rival_s:.2f} s")
     assert ours_s < OPEN_MUST_S

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import clusters, decision, inputs, parts, shapes, shown
+from tidewheel.drift import clusters, decision, inputs, parts, shown
 from tidewheel.drift import compat as peers
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.counted import CategoryCounts, NumberCounts
 from tidewheel.drift.report import DriftReport
+from tidewheel.drift.shapes import from_names
 from tidewheel.drift.statistics import MOST_CATEGORIES, domain
 from tidewheel.errors import InputError, InputTypeError
 
@@ -335,7 +336,7 @@ def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | N
 
 def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape:
     r, c = (np.array(counts, dtype=np.int64) for counts in (found.reference_counts, found.current_counts))
-    return shapes.from_names(found.names, r, c, dtype)
+    return from_names(found.names, r, c, dtype)
 
 
 def _measure_categories(

@@ -70,6 +70,11 @@ class Numbers:
         reference = _vector(fitted.parts, np.array(fitted.counts, dtype=np.int64))
         return cls(column.name, column.dtype, column.kind, reference, edges, bin_edges)
 
+    def draw(self, current: Counts) -> Shape | None:
+        """Count the reference and a window for a picture."""
+        sides = self.reference[BESIDE:], current[BESIDE:]
+        return shapes.from_blocks(self.edges, *sides, self.dtype)
+
     def compare(self, current: Counts) -> NumberCounts:
         """Put the reference's and a window's counts side by side."""
         r, c = _parts(self.reference), _parts(current)
@@ -78,11 +83,6 @@ class Numbers:
             lines = (inputs.read_array("counts", _line(vector)) for vector in (self.reference, current))
             distance = _native.enclose_ks(self.blocks, *lines)
         return NumberCounts(r, c, distance, self.bins(self.reference), self.bins(current))
-
-    def draw(self, current: Counts) -> Shape | None:
-        """Count the reference and a window for a picture."""
-        sides = self.reference[BESIDE:], current[BESIDE:]
-        return shapes.from_blocks(self.edges, *sides, self.dtype)
 
     def bins(self, vector: Counts) -> list[int]:
         """Add up the places of each of the report's bins."""

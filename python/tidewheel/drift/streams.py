@@ -37,8 +37,8 @@ def scan(
     time. Of parquet files and lazy frames polars holds as many row groups, decoded, as it reads ahead, however many files
     there are; pyarrow holds one row group. Only the profile's columns are read. Measured with four columns in row groups of
     250,000 rows: 160 to 200 MiB through polars, 70 to 90 MiB through pyarrow, of 2e7 rows; of 1e8 rows in row groups of
-    1,000,000: 400 MiB through polars, of 3.2 GB decoded (`benches/drift/test_scan.py`). A file that is one huge row group is
-    decoded as a whole: write row groups of at most a million rows.
+    1,000,000: 400 to 500 MiB through polars, of 3.2 GB decoded (`benches/drift/test_scan.py`). A file that is one huge
+    row group is decoded as a whole: write row groups of at most a million rows.
 
     Args:
         source: A path or glob pattern of parquet files, or a sequence of paths; a polars lazy frame; or any object with
