@@ -27,7 +27,7 @@ def named() -> int:
 def most_threads(threads: int | None = None, wanted: int = 1) -> int:
     """Run calls that have work for many threads and return the most that were seen at once.
 
-    On a busy machine a thread may have done its part before anybody looks: calls go on until `wanted` are seen, with a limit.
+    On a busy machine a thread may end before anybody looks: calls go on until `wanted` are seen, up to a limit.
     """
     values = np.random.default_rng(0).normal(size=3_000_000)
     done, most = threading.Event(), 0
