@@ -73,29 +73,6 @@ def run(code, **environment):
     return done.stdout
 
 
-def test_environment_bounds_the_threads():
-    code = """
-import os, threading, numpy as np
-from tidewheel import drift
-a = np.random.default_rng(0).normal(size=3_000_000)
-most = 1
-done = threading.Event()
-def watch():
-    global most
-    while not done.is_set():
-        most = max(most, len(os.listdir("/proc/self/task")))
-watcher = threading.Thread(target=watch); watcher.start()
-for _ in range(5):
-    drift.histogram(a, 200)
-done.set(); watcher.join()
-print(most)
-"""
-    # The main thread and the watcher; with four threads three more are seen (NumPy starts none here).
-    limits = {"OPENBLAS_NUM_THREADS": "1"}
-    assert int(run(code, TIDEWHEEL_THREADS="1", **limits)) == 2
-    assert int(run(code, TIDEWHEEL_THREADS="4", **limits)) == 5
-
-
 def test_interpreter_lock_is_released(samples):
     # While one thread is inside a long call, another must get on with Python code.
     reference = np.tile(samples[0], 12)

@@ -19,8 +19,8 @@ WORKERS = {
 }
 
 
-def threads_seen(**environment):
-    code = "from busy_threads import most_threads; print(most_threads())"
+def threads_seen(wanted=1, **environment):
+    code = f"from busy_threads import most_threads; print(most_threads(wanted={wanted}))"
     path = os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -39,10 +39,15 @@ def test_a_worker_uses_one_thread(worker):
 
 
 def test_the_variable_for_threads_goes_before():
-    assert threads_seen(**WORKERS["spark"], TIDEWHEEL_THREADS="3") == 3
+    assert threads_seen(3, **WORKERS["spark"], TIDEWHEEL_THREADS="3") == 3
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_environment_bounds_the_threads(threads):
+    assert threads_seen(threads, TIDEWHEEL_THREADS=str(threads)) == threads
 
 
 def test_others_use_one_thread_per_core():
     # The driver of Spark has variables of Spark too.
-    seen = threads_seen(SPARK_HOME="/opt/spark", PYSPARK_PYTHON="python3")
+    seen = threads_seen(min(CORES, 2), SPARK_HOME="/opt/spark", PYSPARK_PYTHON="python3")
     assert seen == 1 if CORES == 1 else 1 < seen <= CORES

@@ -55,6 +55,6 @@ def test_workers_use_one_thread_unless_asked(ray):
     from busy_threads import most_threads
 
     count = ray.remote(num_cpus=0.1)(most_threads)
-    by_default, asked = ray.get([count.remote(), count.remote(3)], timeout=DEADLINE_S)
+    by_default, asked = ray.get([count.remote(), count.remote(3, wanted=3)], timeout=DEADLINE_S)
     assert by_default == 1
     assert asked == 3
