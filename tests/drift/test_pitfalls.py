@@ -22,8 +22,10 @@ SIZES = [1, 63, 2_047, 2_049, 20_000]
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("number", EDGE_COUNTS)
 @pytest.mark.parametrize("size", SIZES)
-def test_an_ulp_beside_an_edge_is_another_bin(rng, size, number, dtype):
-    edges = np.unique(np.exp(3 * rng.normal(size=number)).astype(dtype))
+@pytest.mark.parametrize("layout", ["even", "crowded"])
+def test_an_ulp_beside_an_edge_is_another_bin(rng, layout, size, number, dtype):
+    edges = np.linspace(0.1, 7, number) if layout == "even" else np.exp(3 * rng.normal(size=number))
+    edges = np.unique(edges.astype(dtype))
     beside = [np.nextafter(edges, dtype(side)) for side in (-np.inf, np.inf)]
     values = np.resize(np.concatenate([edges, *beside]), size)
     expected = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
@@ -82,11 +84,12 @@ def test_every_nan_is_one(dtype, copies):
 
 
 @pytest.mark.parametrize("copies", [1, 9_000])
-def test_zeros_of_both_signs_are_one_value(copies):
-    negative, positive = np.tile([-0.0, 1.0, 2.0, 3.0], copies), np.tile([0.0, 1.0, 2.0, 3.0], copies)
+@pytest.mark.parametrize("others", [(1.0, 2.0, 3.0), (1e-300, 2.0, 1e300), (5e-324, 1e-310, 1e308)])
+def test_zeros_of_both_signs_are_one_value(copies, others):
+    negative, positive = (np.tile([zero, *others], copies) for zero in (-0.0, 0.0))
     for function in (drift.ks, drift.psi, drift.wasserstein, drift.chi_square):
         assert function(negative, positive).statistic == 0
-    for edges in ([-1.0, 0.0, 4.0], [-1.0, -0.0, 4.0]):
+    for edges in ([-1.0, 0.0, 1.7e308], [-1.0, -0.0, 1.7e308]):
         assert drift.histogram(negative, edges)[0].tolist() == [0, 4 * copies]
         assert drift.psi(positive, negative, bins=edges).current_counts == (0, 4 * copies)
 
