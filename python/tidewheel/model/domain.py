@@ -161,9 +161,9 @@ def tell_apart(
         classifier = _make(family, seed)
         classifier.fit(encoding.encode(learned.table), learned.is_current.astype(np.int64))
         scores = classifier.decision_function(matrix)
+        effect = _measure_effect(scores, kept, alpha, seed)
         importance = _rank_columns(classifier, encoding, matrix, kept, rng)
     test, pvalue = _test(scores, kept, permutations, rng)
-    effect = _measure_effect(scores, kept, alpha, seed)
     verdict, reason = _decide(effect, pvalue, alpha)
     given = (len(next(iter(pairs.values()))[0]), len(next(iter(pairs.values()))[1]))
     return DomainResult(
