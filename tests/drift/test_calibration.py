@@ -224,6 +224,16 @@ def test_index_of_rounded_numbers(rng, n, m):
     check_rate(found)
 
 
+def test_ties_take_the_larger_of_both_laws():
+    counts = (6, 4) * 5, (500,) * 10
+    index = _native.psi(*map(list, counts), "jeffreys", 0.0)
+    fixed, laid = (
+        psi_law.psi_pvalue(index, *counts, "jeffreys", continuous=False, laid=laid) for laid in (False, True)
+    )
+    assert laid[0] > fixed[0]
+    assert laid[1] > fixed[1]
+
+
 @pytest.mark.parametrize(("n", "m"), [(500, 500), (50, 2_000)])
 def test_index_of_ids(rng, n, m):
     check_rate([drift.psi(zipf(rng, n), zipf(rng, m)).pvalue for _ in range(100)])
