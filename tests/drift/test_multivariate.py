@@ -105,12 +105,14 @@ def test_units_that_changed_are_found(rng):
 
 
 def test_bounds_hold_without_drift():
-    """The lower bound of D along the direction that looked worst is 0 where nothing drifted."""
-    for seed in range(20):
+    """The lower bound of D along the direction that looked worst is above 0 in one case of twenty at most, by chance."""
+    above = 0
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         found = drift.sliced(*rng.normal(size=(2, 400, 5)), projections=64, permutations=19)
-        assert found.effect.lower == 0
+        above += found.effect.lower > 0
         assert found.verdict != "drifted"
+    assert above <= 6  # exceeded with probability 0.003 at 1 in 20
 
 
 def test_stable_where_the_rows_are_many(rng):
