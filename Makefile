@@ -85,12 +85,15 @@ bench-instructions:
 	@command -v valgrind >/dev/null || { echo "valgrind is needed: apt-get install valgrind"; exit 1; }
 	cargo build --quiet --release -p tidewheel-core --example kernels
 	$(PYTHON) benches/instructions.py $${CARGO_TARGET_DIR:-target}/release/examples/kernels
+
 # 108,000 random cases against SciPy and NumPy (2 minutes of a core); writes docs/agreement.md.
 agreement: setup
 	$(BIN)/python benches/agreement.py
+
 # Simulates the drift core's tests and writes docs/calibration.md (15 minutes).
 calibration: setup
 	$(BIN)/python benches/calibration.py
+
 # Years of hourly looks, simulated for docs/over-time.md (10 minutes; ARGS=--quick: seconds, and nothing is written).
 over-time: setup
 	$(BIN)/python benches/over_time.py $(ARGS)
