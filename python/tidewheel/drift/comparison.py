@@ -6,6 +6,7 @@ Reads both tables (`inputs`), counts in Rust, tests each column's parts (`parts`
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy.typing as npt
 
 from tidewheel import _native
 from tidewheel.drift import clusters, decision, inputs, parts, shown
-from tidewheel.drift import compat as peers
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.counted import CategoryCounts, NumberCounts
 from tidewheel.drift.report import DriftReport
@@ -103,7 +103,7 @@ def compare(
     """
     check_levels(alpha, correction)
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
-    peers.check_compat(compat, compat_methods)
+    peers = _import_peers(compat, compat_methods)
     r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
     names = list(columns) if columns is not None else [name for name in r_table if name != unit]
     pairs = {name: pair_columns(name, r_table, c_table) for name in names}
@@ -114,7 +114,7 @@ def compare(
     decided = decide([measured[name].only(wanted) for name in names], alpha, correction)
     extra = [name for name in c_table if name not in r_table and columns is None]
     told = _warnings(units, extra)
-    if compat is not None:
+    if peers is not None:
         judged = peers.judge_columns(compat, reference, current, pairs, compat_methods)
         decided = [replace(column, peer=judged[column.name]) for column in decided]
         told = (
@@ -131,6 +131,17 @@ def compare(
         units=None if units is None else (units.reference.count, units.current.count),
         warnings=told,
     )
+
+
+def _import_peers(compat: str | None, methods: Mapping[str, str] | None) -> ModuleType | None:
+    """Check what is asked of another tool, and give the module that knows them; None if nothing is asked."""
+    if compat is None and methods is None:
+        return None
+    # Few ask for it, and it would be a tenth of the package's import.
+    from tidewheel.drift import compat as peers
+
+    peers.check_compat(compat, methods)
+    return peers
 
 
 def check_levels(alpha: float, correction: str) -> None:
