@@ -4,7 +4,7 @@
     python benches/calibration.py psi power    # these sections alone
     python benches/calibration.py --quick      # a tenth of the replications; prints, writes nothing
 
-A rate above 5 % by more than three binomial standard errors is in bold, and the script exits 1.
+A rate above 5 % by more than 3.7 binomial standard errors is in bold, and the script exits 1.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from tidewheel.drift.parts import EXACT_PAIRS
 
 SEED = 20_131_020
 LEVEL = 0.05
+#: Standard errors that chance exceeds in one of 500 cells once in twenty runs.
+ERRORS = 3.7
 #: By default; a quarter of an hour on a quiet core.
 REPLICATIONS = 4_000
 SIZES = (50, 500, 5_000, 50_000)
@@ -59,7 +61,7 @@ class Run:
     def rate(self, hits: "list[bool] | np.ndarray", nominal: float = LEVEL) -> str:
         """Show a share in percent, in bold if it is above what is allowed."""
         n, share = len(hits), float(np.mean(hits))
-        allowed = nominal + 3 * math.sqrt(nominal * (1 - nominal) / n)
+        allowed = nominal + ERRORS * math.sqrt(nominal * (1 - nominal) / n)
         self.failed += share > allowed
         return f"**{share:.1%}**" if share > allowed else f"{share:.1%}"
 
@@ -108,7 +110,7 @@ def psi_table(run: Run, rng: np.random.Generator) -> str:
         run.say(f"indices of {n} and {m} rows")
         row = [f"{n:,}", f"{m:,}"]
         for law in INDICES.values():
-            number = replications_for(run, n, m) if law is cases.normal else run.replications // SLOW
+            number = run.replications // (2 if law is cases.normal else SLOW)
             row.append(rates(run, cases.measure_psi(rng, law, n, m, number)))
         rows.append(row)
     return table(["n", "m", *INDICES], rows)
@@ -146,7 +148,7 @@ def discovery_table(run: Run, rng: np.random.Generator) -> str:
             cases.measure_discoveries(rng, correlation, shifted, method, run.replications // 10)
         )
         error = shares.std() / math.sqrt(len(shares))
-        bad = shares.mean() > LEVEL + 3 * error
+        bad = shares.mean() > LEVEL + ERRORS * error
         run.failed += bad
         shown = f"{shares.mean():.1%} ± {error:.1%}"
         rows.append([f"{correlation}", f"{shifted}", method, f"**{shown}**" if bad else shown])
@@ -185,13 +187,14 @@ def power_table(run: Run, rng: np.random.Generator, m: int) -> str:
 HEAD = """# Calibration
 
 Written by `make calibration` (seed {seed}); every number comes from the code as shipped. Nothing has drifted unless said,
-and all p-values are compared with 5 %. A rate that exceeds 5 % by more than three binomial standard errors is in bold.
+and all p-values are compared with 5 %. A rate that exceeds 5 % by more than 3.7 binomial standard errors, as chance lets
+one of 500 cells do once in twenty runs, is in bold.
 
 A replication is a column of a table of 100, or a pair of samples. Each section says how many of them the cells of few
-rows have. From 1,001 rows on both sides together there are half as many, from 50,000 a tenth; a twentieth where the law of
-PSI is simulated for each pair; an eighth with units, a quarter at most at thresholds, a twentieth for power.
+rows have. From 1,001 rows on both sides together there are half as many, from 50,000 a tenth; for PSI half, and a twentieth
+where its law is simulated for each pair; an eighth with units, a quarter at most at thresholds, a twentieth for power.
 
-| replications | three standard errors at 5 % |
+| replications | 3.7 standard errors at 5 % |
 | --- | --- |
 {errors}
 """
@@ -252,7 +255,7 @@ reference's chunks).""",
 
 def head() -> str:
     errors = "\n".join(
-        f"| {n:,} | {3 * math.sqrt(LEVEL * (1 - LEVEL) / n):.1%} |"
+        f"| {n:,} | {ERRORS * math.sqrt(LEVEL * (1 - LEVEL) / n):.1%} |"
         for n in (4_000, 2_000, 1_000, 400, 200, 100)
     )
     return HEAD.format(seed=SEED, errors=errors)
