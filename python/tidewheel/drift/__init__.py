@@ -5,10 +5,10 @@
     drift.psi(reference, current).pvalue
     drift.compare(reference_table, current_table).drifted
 
-`statistics` has the functions on arrays, `divergences` those on shares of bins, `distances` further ones without bins,
-`comparison` the comparison of tables, `compat` what other tools say of them, `profile` references learned once and counts
-that add up, `monitor` and `chunks` streams over time, `multivariate` tables as wholes, `results`, `columns` and `report`
-what they return.
+`statistics` and `kolmogorov` have the functions on arrays, `divergences` those on shares of bins, `distances` further ones
+without bins, `comparison` the comparison of tables, `compat` what other tools say of them, `profile` references learned
+once and counts that add up, `monitor` and `chunks` streams over time, `multivariate` tables as wholes, `results`,
+`columns` and `report` what they return.
 
 Calls release the interpreter lock and use up to one thread per core; inside workers of Ray and Spark, which run one worker
 per core, one. `TIDEWHEEL_THREADS` sets another number, `threads=` one for a call. Objects may be shared by threads.
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         l_infinity,
         total_variation,
     )
+    from tidewheel.drift.kolmogorov import fit_ks, ks
     from tidewheel.drift.monitor import ColumnLook, Look, Monitor
     from tidewheel.drift.multivariate import SlicedResult, sliced
     from tidewheel.drift.profile import Profile, Window
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
         ReferenceBins,
         ReferenceRanks,
     )
-    from tidewheel.drift.statistics import fit_bins, fit_ks, histogram, ks, psi
+    from tidewheel.drift.statistics import fit_bins, histogram, psi
     from tidewheel.drift.streams import scan
 
 #: The module that defines each name.
@@ -90,13 +91,13 @@ _HOMES = {
     "cramer_von_mises": "distances",
     "energy_distance": "distances",
     "fit_bins": "statistics",
-    "fit_ks": "statistics",
+    "fit_ks": "kolmogorov",
     "g_test": "divergences",
     "hellinger": "divergences",
     "histogram": "statistics",
     "jensen_shannon": "divergences",
     "kl_divergence": "divergences",
-    "ks": "statistics",
+    "ks": "kolmogorov",
     "l_infinity": "divergences",
     "psi": "statistics",
     "scan": "streams",

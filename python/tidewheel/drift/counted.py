@@ -1,6 +1,6 @@
 """What is known of a pair of columns from counts alone: the records of `profile`, in the shape of those from Rust.
 
-`comparison.measure_numbers` and `measure_categories` take these beside `_native.NumericComparison` and
+`measured.measure_numbers` and `measure_categories` take these beside `_native.NumericComparison` and
 `_native.CategoryComparison`, whose attributes have the same names. Plain data; nothing is computed here.
 """
 

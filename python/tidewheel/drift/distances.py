@@ -1,7 +1,7 @@
 """Distances and tests between two samples of numbers, without bins, beside Kolmogorov and Smirnov's.
 
 Wasserstein's distance is counted by cells in Rust; the others sort both samples there, and none of these decides a verdict.
-`statistics.ks` is the test that does; statistics on bins and categories are in `divergences`.
+`kolmogorov.ks` is the test that does; statistics on bins and categories are in `divergences`.
 """
 
 import math

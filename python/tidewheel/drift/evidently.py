@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidewheel import _native
-from tidewheel.drift import distances, samples, statistics
+from tidewheel.drift import distances, kolmogorov, samples
 from tidewheel.drift.columns import PeerDrift
 from tidewheel.drift.samples import Array, Sample, Shares
 
@@ -34,7 +34,7 @@ _LEAST_DEVIATION = 1e-3
 
 
 def _ks(r: Array, c: Array, is_number: bool) -> float:
-    return statistics.ks(r, c).pvalue
+    return kolmogorov.ks(r, c).pvalue
 
 
 def _wasserstein(r: Array, c: Array, is_number: bool) -> float:

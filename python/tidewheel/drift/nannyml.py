@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from tidewheel import _native
-from tidewheel.drift import distances, samples, statistics
+from tidewheel.drift import distances, kolmogorov, samples
 from tidewheel.drift.columns import PeerDrift
 from tidewheel.drift.samples import Array, Sample, Shares
 
@@ -61,7 +61,7 @@ def _with_rest(p: Shares, q: Shares) -> tuple[Shares, Shares]:
 
 def _ks(reference: Array) -> Score:
     if len(reference) < _LARGE:
-        return lambda chunk: statistics.ks(reference, chunk, method="asymp").statistic
+        return lambda chunk: kolmogorov.ks(reference, chunk, method="asymp").statistic
     edges = np.linspace(reference.min(), reference.max(), _FINE_BINS + 1)
 
     def cumulate(values: Array) -> Shares:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tidewheel import _native
 from tidewheel.drift import comparison, inputs, joining, profiled, shown, states
+from tidewheel.drift.measured import Measured, decide, measure_categories, measure_numbers
 from tidewheel.drift.report import DriftReport
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -235,7 +236,7 @@ class Profile:
             for column, vector in zip(self._columns, vectors, strict=True)
         ]
         return DriftReport(
-            columns=tuple(comparison.decide(measured, alpha, correction)),
+            columns=tuple(decide(measured, alpha, correction)),
             n_reference=self.n_rows,
             n_current=int(vectors[0].sum()),
             alpha=alpha,
@@ -245,14 +246,12 @@ class Profile:
             warnings=(comparison.INDEPENDENT,),
         )
 
-    def _measure(
-        self, column: profiled.Profiled, current: states.Counts, alpha: float
-    ) -> comparison.Measured:
+    def _measure(self, column: profiled.Profiled, current: states.Counts, alpha: float) -> Measured:
         if isinstance(column, profiled.Numbers):
             kind = comparison.NUMERIC[column.kind]
-            found = comparison.measure_numbers(column.name, kind, column.compare(current), None, alpha)
+            found = measure_numbers(column.name, kind, column.compare(current), None, alpha)
         elif isinstance(column, profiled.Words):
-            found = comparison.measure_categories(column.name, column.compare(current), None, alpha)
+            found = measure_categories(column.name, column.compare(current), None, alpha)
         else:
             return column.measure(current)
         shape = None if found.problem else column.draw(current)

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from tidewheel import _native
 from tidewheel.drift import inputs, shapes, states
 from tidewheel.drift.columns import Shape
-from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC, Measured, not_measured
+from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC
 from tidewheel.drift.counted import CategoryCounts, NumberCounts, Parts
+from tidewheel.drift.measured import Measured, not_measured
 from tidewheel.drift.states import Counts
 from tidewheel.drift.statistics import MOST_CATEGORIES
 
