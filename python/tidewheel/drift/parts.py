@@ -45,8 +45,11 @@ def compare_numbers(distance: _native.KsDistance | _native.KsEnclosure, design: 
     """Test whether numbers come from one law, by Kolmogorov-Smirnov.
 
     The effect is the distance D; its bounds are Dvoretzky, Kiefer and Wolfowitz's at the effective size n m / (n + m), which
-    Wei and Dudley (2012) prove for two samples of one law; for two laws `benches/calibration.py` measures them. With
-    clusters the limit law at the effective sizes is used, its scale being estimated with the design's degrees of freedom.
+    Wei and Dudley (2012) prove for two samples of one law. In the limit one law is the extreme case: the tail of the
+    error's supremum goes with (a / n + b / m) / sqrt(a^2 / n + b^2 / m), (a, b) being the direction in which (F, G) passes
+    (1/2, 1/2), where its variance is greatest (Piterbarg 1996), and that is largest for a = b. At finite sizes
+    `benches/calibration.py` measures them. With clusters the limit law at the effective sizes is used, its scale being
+    estimated with the design's degrees of freedom.
 
     Where counts per block leave D an interval, the statistic is the least D, the p-value the largest, and the bounds of
     the effect reach from the lower one at the least D to the upper one at the greatest; `Part.ends` holds both ends.
