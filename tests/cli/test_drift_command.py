@@ -61,6 +61,26 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_another_tool_says_stands_beside(tidewheel: Command, tables: Path) -> None:
+    told = tidewheel(
+        "drift",
+        tables / "reference.parquet",
+        tables / "moved.parquet",
+        "--columns",
+        "x",
+        "--compat",
+        "evidently",
+    )
+    expected = drift.compare(
+        pl.read_parquet(tables / "reference.parquet"),
+        pl.read_parquet(tables / "moved.parquet"),
+        columns=["x"],
+        compat="evidently",
+    )
+    assert told == Told(1, expected.summary() + "\n", "")
+    assert "Evidently" in told.out
+
+
 def test_a_profile_is_what_the_library_learns(tables: Path) -> None:
     known = drift.Profile.fit(pl.read_parquet(tables / "reference.parquet"))
     assert drift.Profile.load(tables / "january") == known
@@ -123,6 +143,8 @@ WRONG = {
     "type": ("drift january text.parquet", "column 'x' must have the reference's type float64; got string"),
     "unknown column": ("drift january moved.parquet --columns z", "'z' must be in the profile; it has 'x', 'route', 'at'"),
     "unit": ("drift january moved.parquet --unit at", "`--unit` needs the rows of the reference"),
+    "other tool": ("drift january moved.parquet --compat nannyml", "`--compat` needs the rows of the reference"),
+    "unknown tool": ("drift reference.parquet moved.parquet --compat whylogs", "--compat"),
     "no rows": ("drift january no_rows.parquet", "no_rows.parquet must have at least one row; got none, with 3 columns"),
     "no file": ("drift january nowhere/*.parquet", "there is nothing at nowhere/*.parquet"),
     "several kinds": ("drift january moved.*", "files of one kind"),

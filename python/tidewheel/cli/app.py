@@ -191,6 +191,10 @@ def compare_files(
         typer.Option(help="Exit with 1 if a column drifted, or already if one is undecided."),
     ] = "drifted",
     threads: Threads = None,
+    compat: Annotated[
+        Literal["evidently", "nannyml"] | None,
+        typer.Option(help="Also show what this tool would say, by its own rules."),
+    ] = None,
 ) -> None:
     """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use, with nothing written.
 
@@ -199,7 +203,7 @@ def compare_files(
     """
     from tidewheel.cli.drift import Choice, compare_tables  # brings polars and deltalake
 
-    choice = Choice(_split(columns), unit, alpha, correction, threads)
+    choice = Choice(_split(columns), unit, alpha, correction, threads, compat)
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}
     raise typer.Exit(compare_tables(reference, current, choice, outputs=outputs, fail_on=fail_on))

@@ -40,6 +40,7 @@ class Choice:
         alpha: Level of tests and bounds.
         correction: How p-values are corrected over columns.
         threads: Most threads to count with; None for one per core.
+        compat: The tool whose numbers are shown beside; None for none.
     """
 
     columns: Sequence[str] | None
@@ -47,6 +48,7 @@ class Choice:
     alpha: float
     correction: str
     threads: int | None
+    compat: str | None = None
 
 
 def compare_tables(
@@ -117,11 +119,17 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
             alpha=choice.alpha,
             correction=choice.correction,
             threads=choice.threads,
+            compat=choice.compat,
         )
     if choice.unit is not None:
         raise InputError(
             f"`--unit` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
             "leave it out or name the reference's table"
+        )
+    if choice.compat is not None:
+        raise InputError(
+            f"`--compat` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
+            "name the reference's table"
         )
     chosen = profile if choice.columns is None else profile.select(choice.columns)
     window = _scan(current, chosen, choice.threads)
