@@ -19,7 +19,7 @@ from tidewheel.cli.progress import drawn
 from tidewheel.cli.projects import prefect_environment
 from tidewheel.errors import InputError
 from tidewheel.operations.progress import announce
-from tidewheel.operations.runfile import Run, check_owner, reap
+from tidewheel.operations.runfile import Run, check_owner, reap, signals_held
 from tidewheel.operations.services import start_prefect, start_ray, wait_prefect, wait_ray
 from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
@@ -119,8 +119,9 @@ def services(folder: Path, *, keep: bool) -> Iterator[None]:
         is_kept = keep
     finally:
         if not is_kept:
-            announce("stop", "everything that was started")
-            reap(home)
+            with signals_held():
+                announce("stop", "everything that was started")
+                reap(home)
 
 
 def write_results(folder: Path, story: Story) -> None:

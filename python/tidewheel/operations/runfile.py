@@ -199,7 +199,7 @@ def reap(folder: Path, *, only: str | None = None) -> list[str]:
     run = Run.read(folder)
     if run is None:
         return []
-    with _signals_held():
+    with signals_held():
         return _reap(run, only)
 
 
@@ -232,8 +232,11 @@ def _reap(run: Run, only: str | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let signals that ask this process to end wait until the block is left; only the main thread gets signals."""
+def signals_held() -> Iterator[None]:
+    """Let signals that ask this process to end wait until the block is left; only the main thread gets signals.
+
+    `reap` holds them itself; whoever does something else before it, while already ending, holds them for both.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
