@@ -100,7 +100,7 @@ fn place(counted: &Counted, rank: u64) -> Option<(usize, u64)> {
 }
 
 /// Rows for which a place has memory from the start, at most.
-const RESERVED: usize = 4_096;
+const RESERVED: usize = 1 << 15;
 
 /// Values gathered from a cell: the first one met, how often it was met, and the others.
 ///

@@ -21,9 +21,9 @@ use crate::select::{self, Gathered};
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
-/// Cells: the more rows, the more cells. At 16 bytes each the most fill half of a second-level cache; with twice as many
-/// counting slows down more than sorting gains, with half as many undrifted samples sort twice the rows.
-const CELLS: std::ops::RangeInclusive<usize> = 4_096..=32_768;
+/// Cells: the more rows, the more cells. At 16 bytes each the most fill a second-level cache; drifted samples of ten million
+/// would be a tenth faster with half as many, undrifted ones, which sort twice the rows then, up to a third slower.
+const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 64;
 /// A cell's integral is taken from its sums if it is at least the sum of their sizes divided by this: four bits may cancel.
