@@ -33,7 +33,7 @@ def test_two_raw_samples(benchmark, rows, shape, shift, threads):
         expected, rel=1e-11
     )
     benchmark.pedantic(
-        drift.wasserstein, (reference, current), {"threads": threads}, rounds=7, warmup_rounds=1
+        drift.wasserstein, (reference, current), {"threads": threads}, rounds=15, warmup_rounds=1
     )
     rival = "scipy.stats.wasserstein_distance"
     row = "Wasserstein, both raw"
