@@ -14,10 +14,9 @@ SHAPES = {
     "log-normal": np.exp,
     "rounded": lambda z: np.round(z, 2),
 }
-#: What the design asks for. Rounded values, which SciPy sorts faster, are shown only.
+#: What the design asks for, and hopes for. Undrifted shapes have the least to spare: there F and G cross in many cells,
+#: whose rows are sorted, and chance decides how many these are.
 MUST, AIM = 30.0, 80.0
-#: Where nothing drifted F and G cross everywhere, and chance decides whether a tenth or half of a million rows are sorted.
-MUST_UNDRIFTED = 10.0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -34,11 +33,9 @@ def test_two_raw_samples(benchmark, rows, shape, shift, threads):
         expected, rel=1e-11
     )
     benchmark.pedantic(
-        drift.wasserstein, (reference, current), {"threads": threads}, rounds=7, warmup_rounds=1
+        drift.wasserstein, (reference, current), {"threads": threads}, rounds=15, warmup_rounds=1
     )
     rival = "scipy.stats.wasserstein_distance"
-    is_asked = shape is not SHAPES["rounded"]
-    must = MUST if shift else MUST_UNDRIFTED
-    row = "Wasserstein, both raw" if is_asked and shift else None
+    row = "Wasserstein, both raw"
     ratio = report(benchmark, rival_s, rows, rival, row=row, must=MUST, aim=AIM)
-    assert not is_asked or ratio >= must
+    assert ratio >= MUST

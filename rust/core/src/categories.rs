@@ -4,8 +4,10 @@ use crate::column::{Bits, Parts, TASK_ROWS, Values};
 use crate::error::Error;
 use crate::histogram::Counted;
 use crate::parallel;
+pub use crate::texts::FoldHasher;
+use crate::texts::{SHORT, TextTable, fold, is_equal, short_key, text_hash};
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 /// Strings in one of Arrow's layouts.
 #[derive(Debug, Clone)]
@@ -69,16 +71,15 @@ impl<'a> StringChunk<'a> {
 }
 
 impl StringChunk<'_> {
-    /// The string of a row as a number; `None` when it is long, or not simply there.
+    /// A number that only equal strings of the chunk share: a string of up to 12 bytes itself, or the view of a longer one.
+    ///
+    /// Its low 32 bits are the length. `None` for other layouts, long strings without a view, and what lies outside.
     #[inline(always)]
-    fn short(&self, row: usize) -> Option<u128> {
+    fn identity(&self, row: usize) -> Option<u128> {
         let ends =
             |from: i64, to: i64| Some((usize::try_from(from).ok()?, usize::try_from(to).ok()?));
         let (data, (start, end)) = match &self.strings {
-            Strings::Views(views, _) => {
-                let view = u128::from_le_bytes(*views.get(row)?);
-                return (view as u32 <= SHORT as u32).then_some(view);
-            }
+            Strings::Views(views, _) => return Some(u128::from_le_bytes(*views.get(row)?)),
             Strings::Small(offsets, data) => (
                 data,
                 ends((*offsets.get(row)?).into(), (*offsets.get(row + 1)?).into())?,
@@ -159,36 +160,6 @@ impl<'a> StringColumn<'a> {
     }
 }
 
-/// Words multiplied and folded: fast, and good enough where every hit is checked against the whole key.
-#[derive(Default)]
-pub struct FoldHasher(u64);
-
-impl Hasher for FoldHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.write_u64(u64::from_le_bytes(*word));
-        }
-        let mut last = [0u8; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.write_u64(u64::from_le_bytes(last) ^ ((bytes.len() as u64) << 56));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        let product =
-            u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_u128;
-        self.0 = (product as u64) ^ ((product >> 64) as u64);
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// A map with [`FoldHasher`].
 pub type FoldMap<K, V> = HashMap<K, V, BuildHasherDefault<FoldHasher>>;
 
@@ -243,7 +214,7 @@ fn count_rows<'a>(
     mut add: impl FnMut(Option<&'a [u8]>, u64),
 ) {
     let Strings::Dictionary(codes, dictionary) = &chunk.strings else {
-        return count_short(chunk, start, end, add);
+        return count_texts(chunk, start, end, add);
     };
     // Codes are counted first and looked up once each; one more place takes codes outside the dictionary.
     let mut counts = vec![0u64; dictionary.len() + 1];
@@ -292,105 +263,55 @@ fn each_code(codes: Values<'_>, start: usize, end: usize, mut work: impl FnMut(u
     }
 }
 
-/// Hand the strings of some rows to `add`, equal short ones together.
-fn count_short<'a>(
+/// Hand the strings of some rows to `add`, most equal ones together.
+///
+/// First by what they are ([`StringChunk::identity`]); long strings of which each row has a copy of its own, then by
+/// what they say. What neither table takes is handed on row by row.
+fn count_texts<'a>(
     chunk: &StringChunk<'a>,
     start: usize,
     end: usize,
     mut add: impl FnMut(Option<&'a [u8]>, u64),
 ) {
-    let mut table = ShortTable::new(end - start);
+    let (mut identical, mut equal) = (TextTable::new(end - start), None);
     let validity = chunk.validity.filter(|bits| !bits.all(start, end - start));
     for row in start..end {
-        let short = match validity {
-            Some(bits) if !bits.get(row) => None,
-            _ => chunk.short(row),
+        if validity.is_some_and(|bits| !bits.get(row)) {
+            add(None, 1);
+            continue;
+        }
+        let identity = chunk
+            .identity(row)
+            .filter(|key| *key as u32 <= SHORT as u32 || !identical.is_full());
+        let text = || chunk.get(row);
+        if identity.is_some_and(|key| identical.count(key, fold(key), |_| true, text)) {
+            continue;
+        }
+        let text = chunk.get(row);
+        let counts = |text: &&'a [u8]| {
+            let table = equal.get_or_insert_with(|| TextTable::new(end - start));
+            let hash = text_hash(text);
+            table.count(
+                hash.into(),
+                hash,
+                |held| is_equal(held, text),
+                || Some(*text),
+            )
         };
-        if !short.is_some_and(|key| table.count(key, row)) {
-            add(chunk.get(row), 1);
+        if !text
+            .filter(|text| text.len() > SHORT)
+            .as_ref()
+            .is_some_and(counts)
+        {
+            add(text, 1);
         }
     }
-    for entry in table.entries.iter().filter(|entry| entry.count > 0) {
-        add(chunk.get(entry.row), entry.count);
+    for (text, count) in identical
+        .counted()
+        .chain(equal.iter().flat_map(TextTable::counted))
+    {
+        add(Some(text), count);
     }
-}
-
-/// Rows per short string, by the string itself as a number.
-///
-/// What is clever: up to twelve bytes and their number fit one integer of 128 bits, so a row is hashed and compared
-/// without a loop. The table takes no string when it is half full, nor after a few occupied places: such rows are counted the
-/// general way, whatever the strings. Bench: benches/drift/test_strings.py; tests: this module.
-struct ShortTable {
-    entries: Vec<ShortEntry>,
-    free: usize,
-}
-
-#[derive(Clone, Copy, Default)]
-struct ShortEntry {
-    key: u128,
-    /// A row that holds the string.
-    row: usize,
-    /// 0 in a free place.
-    count: u64,
-}
-
-/// Places of a table of short strings, at most.
-const SHORT_PLACES: usize = 4_096;
-/// Places looked at for a string.
-const PROBES: usize = 8;
-/// Bytes of a string that count as short, as in Arrow's views.
-const SHORT: usize = 12;
-
-impl ShortTable {
-    fn new(rows: usize) -> Self {
-        let places = (2 * rows).next_power_of_two().clamp(64, SHORT_PLACES);
-        Self {
-            entries: vec![ShortEntry::default(); places],
-            free: places / 2,
-        }
-    }
-
-    /// Count a row; false if the table takes it not.
-    #[inline(always)]
-    fn count(&mut self, key: u128, row: usize) -> bool {
-        let mut hasher = FoldHasher::default();
-        hasher.write_u64(key as u64);
-        hasher.write_u64((key >> 64) as u64);
-        let (first, last) = (hasher.finish() as usize, self.entries.len() - 1);
-        for probe in 0..PROBES {
-            let Some(entry) = self.entries.get_mut(first.wrapping_add(probe) & last) else {
-                return false;
-            };
-            if entry.count > 0 && entry.key == key {
-                entry.count += 1;
-                return true;
-            }
-            if entry.count == 0 {
-                if self.free == 0 {
-                    return false;
-                }
-                self.free -= 1;
-                *entry = ShortEntry { key, row, count: 1 };
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// A short string and its length as one number: as a view has them in memory.
-#[inline(always)]
-fn short_key(data: &[u8], start: usize, end: usize) -> Option<u128> {
-    let len = end.checked_sub(start).filter(|len| *len <= SHORT)?;
-    let bytes = match data.get(start..start.checked_add(SHORT)?) {
-        Some(window) => window,
-        None => data.get(start..end)?,
-    };
-    let mut word = [0u8; 16];
-    word[4..4 + bytes.len()].copy_from_slice(bytes);
-    // What follows the string in the window is cut off; the four bytes below are still free.
-    let kept = u128::MAX >> (8 * (SHORT - len) as u32);
-    Some((u128::from_le_bytes(word) & kept) | len as u128)
 }
 
 /// Most frequent first; equal counts in the order of their bytes.
@@ -562,6 +483,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::hash::Hasher;
 
     fn chunk<'a>(offsets: &'a [i32], data: &'a [u8]) -> StringColumn<'a> {
         StringColumn {
@@ -582,18 +504,99 @@ mod tests {
         (offsets, data)
     }
 
+    /// Views of words: each with its own copy of a long one, or all of a word with one.
+    fn views(words: &[String], shared: bool) -> (Vec<[u8; 16]>, Vec<u8>) {
+        let (mut data, mut copies) = (Vec::new(), BTreeMap::new());
+        let mut view = |word: &String| {
+            let (bytes, mut view) = (word.as_bytes(), [0; 16]);
+            view[..4].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+            if bytes.len() <= SHORT {
+                view[4..4 + bytes.len()].copy_from_slice(bytes);
+                return view;
+            }
+            let known = copies.get(word).copied().filter(|_| shared);
+            let offset = known.unwrap_or(data.len() as u32);
+            if known.is_none() {
+                copies.insert(word.clone(), offset);
+                data.extend_from_slice(bytes);
+            }
+            view[4..8].copy_from_slice(&bytes[..4]);
+            view[12..].copy_from_slice(&offset.to_le_bytes());
+            view
+        };
+        (words.iter().map(&mut view).collect(), data)
+    }
+
+    /// Count words in each layout, beside a tree.
+    fn check_counts(words: &[String]) {
+        let mut expected: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for word in words {
+            *expected.entry(word.as_bytes()).or_default() += 1;
+        }
+        let (offsets, data) = pack(words);
+        let wide: Vec<i64> = offsets.iter().map(|offset| i64::from(*offset)).collect();
+        let (own, own_data) = views(words, false);
+        let (shared, shared_data) = views(words, true);
+        let layouts = [
+            Strings::Small(&offsets, &data),
+            Strings::Large(&wide, &data),
+            Strings::Views(&own, vec![&own_data]),
+            Strings::Views(&shared, vec![&shared_data]),
+        ];
+        for strings in layouts {
+            let column = StringColumn {
+                chunks: vec![StringChunk {
+                    strings,
+                    validity: None,
+                }],
+            };
+            let found: BTreeMap<_, _> = count(&column, None).counts.into_iter().collect();
+            assert_eq!(found, expected);
+        }
+    }
+
     proptest! {
         #[test]
-        fn strings_are_counted_as_a_tree_counts(words in prop::collection::vec("[ab\u{0}é]{0,12}", 0..300)) {
-            let (offsets, data) = pack(&words);
-            let column = chunk(&offsets, &data);
-            let tally = count(&column, None);
-            let mut expected: BTreeMap<&[u8], u64> = BTreeMap::new();
-            for word in &words {
-                *expected.entry(word.as_bytes()).or_default() += 1;
-            }
-            prop_assert_eq!(tally.counts.into_iter().collect::<BTreeMap<_, _>>(), expected);
+        fn strings_are_counted_as_a_tree_counts(words in prop::collection::vec("[ab\u{0}é]{0,12}|[ab]{11,36}", 0..300)) {
+            check_counts(&words);
         }
+    }
+
+    #[test]
+    fn more_long_strings_than_the_tables_take() {
+        let word = |i: u64| format!("a word of many letters, number {}", (i * i) % 9_973);
+        check_counts(&(0..30_000).map(word).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn long_strings_with_one_hash_are_told_apart() {
+        // A first word that makes the product 0 hides the second.
+        let zero = 0x9e37_79b9_7f4a_7c15u64.to_le_bytes();
+        let word = |last: u8| [&zero[..], &[last; 8]].concat();
+        let (one, other) = (word(1), word(2));
+        assert_eq!(text_hash(&one), text_hash(&other));
+        let data = [&one[..], &other, &other].concat();
+        let tally = count(&chunk(&[0, 16, 32, 48], &data), None);
+        assert_eq!(tally.counts.get(&one[..]), Some(&1));
+        assert_eq!(tally.counts.get(&other[..]), Some(&2));
+    }
+
+    #[test]
+    fn long_strings_outside_their_buffers_are_missing() {
+        let word = "a string of more than twelve bytes".to_string();
+        let (mut views, data) = views(&[word.clone(), word.clone(), word], true);
+        views[1][12] = 200;
+        let strings = Strings::Views(&views, vec![&data]);
+        let tally = count(
+            &StringColumn {
+                chunks: vec![StringChunk {
+                    strings,
+                    validity: None,
+                }],
+            },
+            None,
+        );
+        assert_eq!((tally.missing, tally.counts.get(&data[..])), (1, Some(&2)));
     }
 
     #[test]

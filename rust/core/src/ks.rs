@@ -117,30 +117,34 @@ pub fn distance_and_cells<K: Domain>(
         alternative,
     )?;
     let candidates = search.bound(&r.counts, &c.counts, 0);
-    let rs = gather::<K>(reference, &map, &candidates, threads);
-    let cs = gather::<K>(current, &map, &candidates, threads);
+    let rs = gather::<K>(reference, &map, &candidates, &r.counts, threads);
+    let cs = gather::<K>(current, &map, &candidates, &c.counts, threads);
     for (candidate, (r, c)) in candidates.iter().zip(rs.into_iter().zip(cs)) {
         search.refine_gathered(candidate, r, c);
     }
     search.finish(r.parts, c.parts)
 }
 
-/// Gather the rows of the candidates' cells, in the order of the candidates.
+/// Gather the rows of the candidates' cells, in the order of the candidates; `counts` has the rows of every cell.
 pub(crate) fn gather<K: Domain>(
     column: &Column<'_>,
     map: &CellMap,
     candidates: &[Candidate],
+    counts: &[u64],
     threads: Option<usize>,
 ) -> Vec<Gathered<K>> {
     let mut slots = vec![u32::MAX; map.len()];
     for (slot, candidate) in candidates.iter().enumerate() {
         slots[candidate.cell] = slot as u32;
     }
+    let rows = candidates
+        .iter()
+        .map(|candidate| counts.get(candidate.cell).copied().unwrap_or(0));
     select::gather::<K>(
         column,
         map,
         &slots,
-        candidates.len(),
+        &rows.collect::<Vec<_>>(),
         Infinities::Keep,
         threads,
     )

@@ -55,6 +55,7 @@ pub mod reference;
 pub mod select;
 pub mod shape;
 pub mod special;
+mod texts;
 pub mod tier;
 pub mod units;
 pub mod wasserstein;

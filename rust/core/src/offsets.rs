@@ -147,7 +147,7 @@ impl Grid {
 }
 
 /// The float that has a key.
-fn of_key(key: u64) -> f64 {
+pub(crate) fn of_key(key: u64) -> f64 {
     f64::from_bits(if key >> 63 == 1 {
         key ^ (1 << 63)
     } else {

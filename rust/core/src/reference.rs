@@ -122,7 +122,7 @@ impl<K: Domain> Ranks<K> {
         let m = counted.parts.numbers() as usize;
         let mut search = Search::new(self.parts.numbers() as usize, m, alternative)?;
         let candidates = search.bound(&self.counts, &counted.counts, 0);
-        let gathered = ks::gather::<K>(current, &self.map, &candidates, threads);
+        let gathered = ks::gather::<K>(current, &self.map, &candidates, &counted.counts, threads);
         for (candidate, rows) in candidates.iter().zip(gathered) {
             if candidate.bound < search.lower {
                 break;

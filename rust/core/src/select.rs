@@ -66,7 +66,10 @@ pub fn order_statistics<K: Domain>(
         column,
         &map,
         &slots,
-        cells.len(),
+        &cells
+            .iter()
+            .map(|cell| counted.counts[*cell])
+            .collect::<Vec<_>>(),
         Infinities::Leave,
         threads,
     );
@@ -96,6 +99,9 @@ fn place(counted: &Counted, rank: u64) -> Option<(usize, u64)> {
     None
 }
 
+/// Rows for which a place has memory from the start, at most.
+const RESERVED: usize = 1 << 15;
+
 /// Values gathered from a cell: the first one met, how often it was met, and the others.
 ///
 /// Columns of rounded values have cells with one value alone: these need no memory but this.
@@ -110,14 +116,18 @@ pub struct Gathered<K> {
 }
 
 impl<K: Domain> Gathered<K> {
+    /// Add a value to a place that so many rows are expected at.
     #[inline(always)]
-    fn push(&mut self, value: K) {
+    fn push(&mut self, value: K, expected: usize) {
         if self.repeats == 0 {
             self.first = value;
         }
         if value == self.first {
             self.repeats += 1;
         } else {
+            if self.others.capacity() == 0 {
+                self.others.reserve_exact(expected.min(RESERVED));
+            }
             self.others.push(value);
         }
     }
@@ -165,6 +175,12 @@ impl<K: Domain> Gathered<K> {
         values.resize(self.len(), self.first);
     }
 
+    /// Add the keys of all values, in no order.
+    pub(crate) fn keys_into(&self, keys: &mut Vec<u64>) {
+        keys.extend(self.others.iter().map(|value| value.key()));
+        keys.resize(keys.len() + self.repeats, self.first.key());
+    }
+
     /// All values, in no order.
     pub fn into_values(self) -> Vec<K> {
         let mut values = self.others;
@@ -202,11 +218,13 @@ impl Chosen {
 }
 
 /// Gather the values of chosen cells: those of a cell with `slots[cell] = s` go to place `s`; `u32::MAX` means none.
+///
+/// `rows` has the number of rows of each place, so that memory is asked for once.
 pub fn gather<K: Domain>(
     column: &Column<'_>,
     map: &CellMap,
     slots: &[u32],
-    places: usize,
+    rows: &[u64],
     infinities: Infinities,
     threads: Option<usize>,
 ) -> Vec<Gathered<K>> {
@@ -216,7 +234,7 @@ pub fn gather<K: Domain>(
     let states = parallel::fold(
         tasks.len(),
         threads,
-        || vec![Gathered::default(); places],
+        || vec![Gathered::default(); rows.len()],
         |found: &mut Vec<Gathered<K>>, task| {
             let mut cells = [0u32; BLOCK];
             let mut met = [0u32; BLOCK];
@@ -226,8 +244,10 @@ pub fn gather<K: Domain>(
                 for &row in chosen.pick(cells, &mut met) {
                     let (cell, value) = (cells[row as usize], block[row as usize]);
                     let slot = slots.get(cell as usize).copied().unwrap_or(u32::MAX);
-                    if let Some(place) = found.get_mut(slot as usize) {
-                        place.push(value);
+                    if let (Some(place), Some(rows)) =
+                        (found.get_mut(slot as usize), rows.get(slot as usize))
+                    {
+                        place.push(value, *rows as usize / threads + 1);
                     }
                 }
             });

@@ -15,17 +15,19 @@ use crate::domain::{Common, Domain};
 use crate::error::Error;
 use crate::ks;
 use crate::merge;
-use crate::offsets::Grid;
+use crate::offsets::{Grid, of_key};
 use crate::parallel;
 use crate::select::{self, Gathered};
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
-/// Cells: the more rows, the more cells. At 16 bytes each the most fill half of a second-level cache; with twice as many
-/// counting slows down more than sorting gains, with half as many undrifted samples sort twice the rows.
-const CELLS: std::ops::RangeInclusive<usize> = 4_096..=32_768;
+/// Cells: the more rows, the more cells. At 16 bytes each the most fill a second-level cache; drifted samples of ten million
+/// would be a tenth faster with half as many, undrifted ones, which sort twice the rows then, up to a third slower.
+const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 /// Rows per cell aimed at.
-const ROWS_PER_CELL: usize = 64;
+const ROWS_PER_CELL: usize = 32;
+/// Cells per distinct value of the sample, at most.
+const CELLS_PER_DISTINCT: usize = 8;
 /// A cell's integral is taken from its sums if it is at least the sum of their sizes divided by this: four bits may cancel.
 const CANCELLED: f64 = 16.0;
 /// Cells that one task sorts and integrates.
@@ -99,8 +101,11 @@ fn are_whole<K: Domain>(
 
 fn choose_grid(reference: &Column<'_>, current: &Column<'_>) -> Option<Grid> {
     let cells = ((reference.len() + current.len()) / ROWS_PER_CELL).next_power_of_two();
-    let cells = cells.clamp(*CELLS.start(), *CELLS.end());
     let sample = ks::sample_both::<f64>(reference, current);
+    // Rounded values need no more cells than set them apart: a smaller table is faster.
+    let distinct = sample.chunk_by(|a, b| a == b).count();
+    let most = (CELLS_PER_DISTINCT * distinct).next_power_of_two();
+    let cells = cells.min(most).clamp(*CELLS.start(), *CELLS.end());
     let keyed = || {
         let (first, last) = (*sample.first()?, *sample.last()?);
         Grid::new(CellMap::between_keys(first, last, cells))
@@ -145,14 +150,17 @@ impl Sizes {
 
     /// `F - G` where `d` is given.
     fn difference(&self, d: i128) -> f64 {
-        // Most fit 64 bits, which turn into a float much faster.
-        let d = i64::try_from(d).map_or(d as f64, |d| d as f64);
-        d / (self.n as f64 * self.m as f64)
+        to_float(d) / (self.n as f64 * self.m as f64)
     }
 
     fn is_infinite(&self) -> bool {
         self.start != 0 || self.end != 0
     }
+}
+
+/// An integer as a float. Most fit 64 bits, which turn into a float much faster.
+fn to_float(integer: i128) -> f64 {
+    i64::try_from(integer).map_or(integer as f64, |integer| integer as f64)
 }
 
 /// A sum that carries what each addition rounds away (Neumaier 1974).
@@ -293,10 +301,11 @@ fn count(
     (total, parts)
 }
 
-/// A cell to be sorted: its number, `d` before its first row, and its borders, if it has them.
+/// A cell to be sorted: its number and rows, `d` before its first row, and its borders, if it has them.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     cell: usize,
+    rows: [u64; 2],
     d: i128,
     from: Option<f64>,
     to: Option<f64>,
@@ -334,22 +343,35 @@ fn sum_certain(
     sizes: &Sizes,
 ) -> (Sum, Vec<Piece>) {
     let (mut sum, mut pieces) = (Sum::default(), Vec::new());
-    let (mut d, mut at) = (0i128, None);
+    let (mut d, mut at, mut end) = (0i128, None, 0);
     let last = grid.map.len() - 1;
     for (cell, (r, c)) in r.iter().zip(c).enumerate() {
         if r.rows == 0 && c.rows == 0 {
             continue;
         }
-        let from = (cell > 0).then(|| grid.start(cell));
+        // Borders are dear: most cells begin where the last one ended.
+        let from = if cell == end && cell > 0 {
+            at
+        } else {
+            (cell > 0).then(|| grid.start(cell))
+        };
         let to = (cell < last).then(|| grid.start(cell + 1));
         if let (Some(at), Some(from), true) = (at, from, d != 0) {
             sum.add(sizes.difference(d).abs() * (from - at));
         }
-        match integral_of_sums(r, c, grid, sizes, &Piece { cell, d, from, to }) {
+        let rows = [r.rows, c.rows];
+        let piece = Piece {
+            cell,
+            rows,
+            d,
+            from,
+            to,
+        };
+        match integral_of_sums(r, c, grid, sizes, &piece) {
             Some(integral) => sum.add(integral),
-            None => pieces.push(Piece { cell, d, from, to }),
+            None => pieces.push(piece),
         }
-        at = to;
+        (at, end) = (to, cell + 1);
         d += sizes.step(r.rows, c.rows);
     }
     (sum, pieces)
@@ -371,7 +393,7 @@ fn integral_of_sums(
     let (origin, unit) = grid.origin(piece.cell);
     // Each row adds its share from where it lies to the end of the cell.
     let beyond = |cell: &Cell<u64, i128>, rows: u64| {
-        (cell.rows as f64 * (to - origin) - cell.offsets as f64 * unit) / rows as f64
+        (cell.rows as f64 * (to - origin) - to_float(cell.offsets) * unit) / rows as f64
     };
     let difference = sizes.difference(piece.d);
     let integral = difference * (to - from) + beyond(r, sizes.n) - beyond(c, sizes.m);
@@ -393,24 +415,19 @@ fn sort_rest(
     for (slot, piece) in pieces.iter().enumerate() {
         slots[piece.cell] = slot as u32;
     }
-    let gather = |column: &Column<'_>| {
-        select::gather::<f64>(
-            column,
-            &grid.map,
-            &slots,
-            pieces.len(),
-            Infinities::Leave,
-            threads,
-        )
+    let gather = |column: &Column<'_>, rows: fn(&Piece) -> u64| {
+        let rows: Vec<u64> = pieces.iter().map(rows).collect();
+        select::gather::<f64>(column, &grid.map, &slots, &rows, Infinities::Leave, threads)
     };
-    let (r, c) = (gather(reference), gather(current));
+    let r = gather(reference, |piece| piece.rows[0]);
+    let c = gather(current, |piece| piece.rows[1]);
     let rows = r.iter().chain(&c).map(Gathered::len).sum();
     let task = |task: usize| {
         let first = task * PIECES_PER_TASK;
         let pieces = pieces.iter().enumerate().skip(first).take(PIECES_PER_TASK);
-        let (mut sum, mut room) = (Sum::default(), (Vec::new(), Vec::new()));
+        let (mut sum, mut keys) = (Sum::default(), Vec::new());
         for (slot, piece) in pieces {
-            sum.add(integrate_piece(&r[slot], &c[slot], sizes, piece, &mut room));
+            sum.add(integrate_piece(&r[slot], &c[slot], sizes, piece, &mut keys));
         }
         sum.value()
     };
@@ -427,7 +444,7 @@ fn integrate_piece(
     c: &Gathered<f64>,
     sizes: &Sizes,
     piece: &Piece,
-    room: &mut (Vec<f64>, Vec<f64>),
+    keys: &mut Vec<u64>,
 ) -> f64 {
     let mut integral = Integral::new(sizes, piece.d, piece.from);
     let same = r.first == c.first || r.repeats == 0 || c.repeats == 0;
@@ -435,14 +452,64 @@ fn integrate_piece(
         let value = if r.repeats > 0 { r.first } else { c.first };
         integral.pass(value, r.repeats, c.repeats);
     } else {
-        r.copy_into(&mut room.0);
-        c.copy_into(&mut room.1);
-        integral.pass_all(&mut room.0, &mut room.1);
+        integral.pass_gathered(r, c, keys);
     }
     if let Some(to) = piece.to {
         integral.reach(to);
     }
     integral.sum.value()
+}
+
+/// Terms added up plainly before the sum that carries what is lost: too few to lose a digit that counts.
+const PLAIN_TERMS: usize = 64;
+
+impl Integral<'_, f64> {
+    /// Go on over the rows of a cell, by their keys if these leave a bit free and no number overflows.
+    fn pass_gathered(&mut self, r: &Gathered<f64>, c: &Gathered<f64>, keys: &mut Vec<u64>) {
+        let Sizes { n, m, .. } = *self.sizes;
+        keys.clear();
+        r.keys_into(keys);
+        c.keys_into(keys);
+        let ends = |(low, high): (u64, u64), key: &u64| (low.min(*key), high.max(*key));
+        let (low, high) = keys.iter().fold((u64::MAX, 0), ends);
+        let is_narrow = high - low < 1 << 63 && (of_key(high) - of_key(low)).is_finite();
+        let fits = n.checked_mul(m).is_some_and(|most| most < 1 << 62);
+        if is_narrow && fits {
+            self.pass_keys(keys, r.len(), low, [m as i64, -(n as i64)]);
+        } else {
+            let (mut all_r, mut all_c) = (Vec::new(), Vec::new());
+            r.copy_into(&mut all_r);
+            c.copy_into(&mut all_c);
+            self.pass_all(&mut all_r, &mut all_c);
+        }
+    }
+
+    /// Go on over keys from `low` on, the first `len` of them the reference's; `steps` is what a row of either adds to `d`.
+    ///
+    /// What is clever: distances from the least key are sorted as integers, the sample in their lowest bit, and then
+    /// integrated without a branch: between equal values lies no gap, so their order does not matter.
+    fn pass_keys(&mut self, keys: &mut [u64], len: usize, low: u64, steps: [i64; 2]) {
+        let (reference, current) = keys.split_at_mut(len);
+        reference
+            .iter_mut()
+            .for_each(|key| *key = (*key - low) << 1);
+        current
+            .iter_mut()
+            .for_each(|key| *key = ((*key - low) << 1) | 1);
+        keys.sort_unstable();
+        self.reach(of_key(low));
+        let (mut d, mut at, unit) = (self.d as i64, of_key(low), self.sizes.difference(1));
+        for keys in keys.chunks(PLAIN_TERMS) {
+            let mut sum = 0.0;
+            for key in keys {
+                let value = of_key(low + (key >> 1));
+                sum += (d as f64).abs() * unit * (value - at);
+                (d, at) = (d + steps[(key & 1) as usize], value);
+            }
+            self.sum.add(sum);
+        }
+        (self.d, self.at) = (d.into(), Some(at));
+    }
 }
 
 #[cfg(test)]
@@ -549,6 +616,22 @@ mod tests {
                 let gaps = r.iter().zip(&c).map(|(r, c)| c - r).sum::<f64>();
                 let (found, expected) = (cells(&r, &c, &grid), gaps / borders.len() as f64);
                 assert!(close(found, expected), "{found} {expected} {away}");
+            }
+        }
+    }
+
+    #[test]
+    fn cells_too_wide_for_keys_are_sorted_by_value() {
+        // One cell, across 0, whose least and greatest keys lie more than 2^63 apart; then an open one whose width overflows.
+        let narrow = CellMap::between(-1.0, 1.0, 3).and_then(Grid::new).unwrap();
+        for (r, c) in [
+            ([-3e4, 5.0, 1e5], [-2e5, 7.0, 4e4]),
+            ([-f64::MAX, 0.0, 1.0], [-f64::MAX, 2.0, 1.0]),
+        ] {
+            let wide = CellMap::between(-1e6, 1e6, 3).and_then(Grid::new).unwrap();
+            for grid in [wide, narrow] {
+                let (found, expected) = (cells(&r, &c, &grid), naive(&r, &c));
+                assert!(close(found, expected), "{found} {expected}");
             }
         }
     }
