@@ -54,7 +54,7 @@ lint: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p tidewheel-core
 
 bench: setup
-	$(BIN)/python -m pytest benches -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s --results
+	$(BIN)/python -m pytest benches/drift benches/serving -q --benchmark-columns=min,median,rounds --benchmark-disable-gc -s --results
 
 # Other tools, each in an environment of its own: a plain install of today's packages fails at import for most of them.
 TOOLS := evidently nannyml scouter frouros popmon whylogs
