@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -342,3 +343,12 @@ def test_profiles_and_windows_travel(rng, tmp_path):
     assert repr(profile).startswith("Profile(9 columns, 6,000 rows, ")
     assert repr(window).startswith("Window(700 rows, profile ")
     assert window != profile.window()
+
+
+def test_strings_that_are_no_text_are_shown_with_marks():
+    """Arrow strings from elsewhere may hold any bytes; a fuzzer met them first."""
+    offsets, data = np.array([0, 2, 4], dtype=np.int32), b"ab\x9bz"
+    column = pa.StringArray.from_buffers(2, pa.py_buffer(offsets), pa.py_buffer(data))
+    report = drift.Profile.fit({"s": column}).compare({"s": column})
+    assert report["s"].shape.names == ("ab", "\ufffdz")
+    assert drift.compare({"s": column}, {"s": column})["s"].shape.names == ("ab", "\ufffdz")

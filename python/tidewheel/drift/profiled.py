@@ -179,7 +179,7 @@ class Words:
     def draw(self, current: Counts) -> Shape:
         """Count the reference and a window for a picture."""
         ends = np.cumsum(self.lengths[: shapes.NAMES_SHOWN]).tolist()
-        names = [self.text[i:j].decode() for i, j in zip([0, *ends], ends, strict=False)]
+        names = [self.text[i:j].decode(errors="replace") for i, j in zip([0, *ends], ends, strict=False)]
         return shapes.from_names(names, self.reference[BESIDE:], current[BESIDE:], self.dtype)
 
     def write(self, to: states.Writer) -> None:
