@@ -8,6 +8,7 @@
 use crate::cells::CellMap;
 use crate::domain::Domain;
 use crate::error::Error;
+use crate::halves::Halves;
 
 /// Up to this many thresholds comparing with all of them is faster than finding an index (bench: benches/drift).
 pub const FEW: usize = 16;
@@ -25,8 +26,8 @@ pub struct Thresholds<K> {
 /// How the slot of a value is found.
 #[derive(Debug, Clone)]
 pub enum Search<K> {
-    /// By comparing with every threshold.
-    Few,
+    /// By comparing with every threshold, or with the upper halves of some of them.
+    Few(Option<Halves>),
     /// By arithmetic.
     Even(Even),
     /// By a table over cells.
@@ -74,7 +75,7 @@ impl<K: Domain> Thresholds<K> {
             )));
         }
         let search = if values.len() <= FEW {
-            Search::Few
+            Search::Few(Halves::new(&values))
         } else {
             Even::new(&values).map_or_else(|| Search::Guide(Guide::new(&values)), Search::Even)
         };

@@ -10,6 +10,10 @@ use std::fmt::Debug;
 pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default + 'static {
     /// The values themselves, if they are stored in this type.
     fn borrow(values: Values<'_>) -> Option<&[Self]>;
+    /// The values as floats, if this is their type.
+    fn as_floats(_values: &[Self]) -> Option<&[f64]> {
+        None
+    }
     /// Convert a float; integer domains truncate and saturate.
     fn from_f64(value: f64) -> Self;
     /// Convert a signed integer.
@@ -41,6 +45,10 @@ impl Domain for f64 {
             Values::F64(values) => Some(values),
             _ => None,
         }
+    }
+    #[inline(always)]
+    fn as_floats(values: &[Self]) -> Option<&[f64]> {
+        Some(values)
     }
     #[inline(always)]
     fn from_f64(value: f64) -> Self {

@@ -1,21 +1,16 @@
 //! Counting: values per slot, values per cell, and weights per slot.
 //!
 //! Two phases per block. First the whole block is mapped to small indices in a buffer, which vectorises; then the indices
-//! are counted into four tables in turn, so that a run of equal indices does not wait for its own last store. Tables hold
-//! `u32` and are flushed into `u64` after each task, long before they can overflow.
+//! are counted ([`crate::tally`]), and meanwhile the next block is asked for.
 
 use crate::bins::{Search, Thresholds};
 use crate::cells::CellMap;
 use crate::column::{BLOCK, Column, Infinities, Parts};
 use crate::dispatch;
 use crate::domain::Domain;
+use crate::halves::Halves;
 use crate::parallel;
-
-/// Tables counted into in turn.
-const LANES: usize = 4;
-
-/// Above this many indices equal neighbours are rare and four tables would only fill the cache.
-const LANES_UP_TO: usize = 2048;
+use crate::tally::Tally;
 
 /// Counts with what was met beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,57 +41,6 @@ impl Counted {
     }
 }
 
-struct Tally {
-    len: usize,
-    table: Vec<u32>,
-}
-
-impl Tally {
-    fn new(len: usize) -> Self {
-        let lanes = if len <= LANES_UP_TO { LANES } else { 1 };
-        Self {
-            len,
-            table: vec![0; lanes * len],
-        }
-    }
-
-    fn count(&mut self, indices: &[u32]) {
-        let mut lanes = self.table.chunks_mut(self.len.max(1));
-        let (Some(a), b, c, d) = (lanes.next(), lanes.next(), lanes.next(), lanes.next()) else {
-            return;
-        };
-        let (Some(b), Some(c), Some(d)) = (b, c, d) else {
-            return indices.iter().for_each(|&index| add_one(a, index));
-        };
-        let (fours, rest) = indices.as_chunks::<LANES>();
-        for four in fours {
-            add_one(a, four[0]);
-            add_one(b, four[1]);
-            add_one(c, four[2]);
-            add_one(d, four[3]);
-        }
-        for &index in rest {
-            add_one(a, index);
-        }
-    }
-
-    fn flush(&mut self, counts: &mut [u64]) {
-        for lane in self.table.chunks_mut(self.len.max(1)) {
-            for (total, count) in counts.iter_mut().zip(lane) {
-                *total += u64::from(*count);
-                *count = 0;
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn add_one(table: &mut [u32], at: u32) {
-    if let Some(count) = table.get_mut(at as usize) {
-        *count += 1;
-    }
-}
-
 /// Count the finite values of a column per slot of the thresholds.
 ///
 /// ```
@@ -118,7 +62,7 @@ pub fn count_slots<K: Domain>(
     let len = thresholds.slots();
     let leave = Infinities::Leave;
     match thresholds.search() {
-        Search::Few => count_few(column, thresholds, threads),
+        Search::Few(halves) => count_few(column, thresholds, halves.as_ref(), threads),
         Search::Even(even) => count_indices(column, len, leave, threads, |block: &[K], slots| {
             dispatch::find_slots(even, thresholds.values(), block, slots);
         }),
@@ -157,26 +101,27 @@ fn count_indices<K: Domain>(
 ) -> Counted {
     let tasks = column.tasks();
     let threads = parallel::threads_for(threads, column.len());
-    let start = || (Counted::new(len), Tally::new(len));
-    let states = parallel::fold(tasks.len(), threads, start, |(counted, tally), task| {
+    let start = || (Parts::default(), Tally::new(len, column.len()));
+    let states = parallel::fold(tasks.len(), threads, start, |(parts, tally), task| {
         let mut indices = [0u32; BLOCK];
-        column.blocks::<K>(tasks[task], infinities, &mut counted.parts, |block| {
+        column.blocks_ahead::<K>(tasks[task], infinities, parts, |block, ahead| {
             let indices = &mut indices[..block.len()];
             find(block, indices);
-            tally.count(indices);
+            tally.count(indices, ahead);
         });
-        tally.flush(&mut counted.counts);
     });
-    Counted::sum(
-        states.into_iter().map(|(counted, _)| counted).collect(),
-        len,
-    )
+    let counted = states.into_iter().map(|(parts, tally)| Counted {
+        counts: tally.finish(),
+        parts,
+    });
+    Counted::sum(counted.collect(), len)
 }
 
 /// Counts how many values reach each threshold; neighbouring differences are the slots.
 fn count_few<K: Domain>(
     column: &Column<'_>,
     thresholds: &Thresholds<K>,
+    halves: Option<&Halves>,
     threads: Option<usize>,
 ) -> Counted {
     let tasks = column.tasks();
@@ -188,9 +133,14 @@ fn count_few<K: Domain>(
         || Counted::new(reached_len),
         |state, task| {
             let counts = &mut state.counts;
-            column.blocks::<K>(tasks[task], Infinities::Leave, &mut state.parts, |block| {
-                dispatch::count_reached(block, thresholds.values(), counts);
-            });
+            column.blocks_ahead::<K>(
+                tasks[task],
+                Infinities::Leave,
+                &mut state.parts,
+                |block, ahead| {
+                    dispatch::count_reached(block, thresholds.values(), halves, ahead, counts);
+                },
+            );
         },
     );
     let reached = Counted::sum(states, reached_len);
@@ -275,17 +225,5 @@ mod tests {
                 assert_eq!(one, count_slots(&column, &thresholds, Some(threads)));
             }
         }
-    }
-
-    #[test]
-    fn counts_pass_two_to_32() {
-        // A task is far below what a lane can hold, and lanes are added up in 64 bits.
-        assert!(crate::column::TASK_ROWS < u32::MAX as usize);
-        let mut tally = Tally::new(3);
-        tally.table.fill(u32::MAX);
-        let mut counts = vec![1u64 << 40; 3];
-        tally.flush(&mut counts);
-        assert_eq!(counts, [(1 << 40) + LANES as u64 * u64::from(u32::MAX); 3]);
-        assert!(tally.table.iter().all(|count| *count == 0));
     }
 }

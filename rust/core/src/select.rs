@@ -190,31 +190,15 @@ impl<K: Domain> Gathered<K> {
 }
 
 /// A bit for each cell: is it chosen? So few bits stay in the first-level cache where their slots would not.
-struct Chosen(Vec<u64>);
-
-impl Chosen {
-    fn new(slots: &[u32]) -> Self {
-        let bits = |slots: &[u32]| {
-            let set = slots
-                .iter()
-                .enumerate()
-                .filter(|(_, slot)| **slot != u32::MAX);
-            set.fold(0, |bits, (place, _)| bits | (1u64 << place))
-        };
-        Self(slots.chunks(64).map(bits).collect())
-    }
-
-    /// List the rows whose cells are chosen. Without a branch: which rows they are cannot be foretold.
-    #[inline(always)]
-    fn pick<'a>(&self, cells: &[u32], met: &'a mut [u32; BLOCK]) -> &'a [u32] {
-        let mut count = 0;
-        for (row, &cell) in cells.iter().enumerate() {
-            met[count % BLOCK] = row as u32;
-            let bits = self.0.get(cell as usize / 64).copied().unwrap_or(0);
-            count += (bits >> (cell % 64)) as usize & 1;
-        }
-        &met[..count]
-    }
+fn chosen(slots: &[u32]) -> Vec<u32> {
+    let bits = |slots: &[u32]| {
+        let set = slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| **slot != u32::MAX);
+        set.fold(0, |bits, (place, _)| bits | (1u32 << place))
+    };
+    slots.chunks(32).map(bits).collect()
 }
 
 /// Gather the values of chosen cells: those of a cell with `slots[cell] = s` go to place `s`; `u32::MAX` means none.
@@ -230,7 +214,7 @@ pub fn gather<K: Domain>(
 ) -> Vec<Gathered<K>> {
     let tasks = column.tasks();
     let threads = parallel::threads_for(threads, column.len());
-    let chosen = Chosen::new(slots);
+    let chosen = chosen(slots);
     let states = parallel::fold(
         tasks.len(),
         threads,
@@ -238,19 +222,25 @@ pub fn gather<K: Domain>(
         |found: &mut Vec<Gathered<K>>, task| {
             let mut cells = [0u32; BLOCK];
             let mut met = [0u32; BLOCK];
-            column.blocks::<K>(tasks[task], infinities, &mut Parts::default(), |block| {
-                let cells = &mut cells[..block.len()];
-                dispatch::map_cells(map, block, cells);
-                for &row in chosen.pick(cells, &mut met) {
-                    let (cell, value) = (cells[row as usize], block[row as usize]);
-                    let slot = slots.get(cell as usize).copied().unwrap_or(u32::MAX);
-                    if let (Some(place), Some(rows)) =
-                        (found.get_mut(slot as usize), rows.get(slot as usize))
-                    {
-                        place.push(value, *rows as usize / threads + 1);
+            column.blocks_ahead::<K>(
+                tasks[task],
+                infinities,
+                &mut Parts::default(),
+                |block, ahead| {
+                    let cells = &mut cells[..block.len()];
+                    dispatch::map_cells(map, block, cells);
+                    let count = dispatch::pick(&chosen, cells, ahead, &mut met);
+                    for &row in &met[..count] {
+                        let (cell, value) = (cells[row as usize], block[row as usize]);
+                        let slot = slots.get(cell as usize).copied().unwrap_or(u32::MAX);
+                        if let (Some(place), Some(rows)) =
+                            (found.get_mut(slot as usize), rows.get(slot as usize))
+                        {
+                            place.push(value, *rows as usize / threads + 1);
+                        }
                     }
-                }
-            });
+                },
+            );
         },
     );
     let mut states = states.into_iter();

@@ -21,11 +21,13 @@ use crate::select::{self, Gathered};
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
-/// Cells: the more rows, the more cells. At 16 bytes each the most fill a second-level cache; drifted samples of ten million
-/// would be a tenth faster with half as many, undrifted ones, which sort twice the rows then, up to a third slower.
+/// Cells, at 16 bytes each: half of what fills a second-level cache, until cells would be so full that sorting them takes longer
+/// than waiting for memory (bench: benches/drift/test_wasserstein.py).
 const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
-/// Rows per cell aimed at.
-const ROWS_PER_CELL: usize = 32;
+const CELLS_IN_CACHE: usize = 32_768;
+/// Rows per cell aimed at, and rows per cell when there are more than that of cells.
+const ROWS_PER_CELL: usize = 128;
+const ROWS_PER_FULL_CELL: usize = 1_024;
 /// Cells per distinct value of the sample, at most.
 const CELLS_PER_DISTINCT: usize = 8;
 /// A cell's integral is taken from its sums if it is at least the sum of their sizes divided by this: four bits may cancel.
@@ -100,7 +102,11 @@ fn are_whole<K: Domain>(
 }
 
 fn choose_grid(reference: &Column<'_>, current: &Column<'_>) -> Option<Grid> {
-    let cells = ((reference.len() + current.len()) / ROWS_PER_CELL).next_power_of_two();
+    let rows = reference.len() + current.len();
+    let cells = (rows / ROWS_PER_CELL)
+        .min(CELLS_IN_CACHE)
+        .max(rows / ROWS_PER_FULL_CELL)
+        .next_power_of_two();
     let sample = ks::sample_both::<f64>(reference, current);
     // Rounded values need no more cells than set them apart: a smaller table is faster.
     let distinct = sample.chunk_by(|a, b| a == b).count();
@@ -272,14 +278,17 @@ fn count(
         start,
         |(total, table, parts), task| {
             let (mut cells, mut offsets) = ([0u32; BLOCK], [0i64; BLOCK]);
-            column.blocks::<f64>(tasks[task], Infinities::Leave, parts, |block| {
+            column.blocks_ahead::<f64>(tasks[task], Infinities::Leave, parts, |block, ahead| {
                 let (cells, offsets) = (&mut cells[..block.len()], &mut offsets[..block.len()]);
                 dispatch::locate(grid, block, cells, offsets);
-                for (cell, offset) in cells.iter().zip(offsets) {
-                    if let Some(cell) = table.get_mut(*cell as usize) {
-                        cell.rows += 1;
-                        // In the open outer cells offsets mean nothing and may overflow.
-                        cell.offsets = cell.offsets.wrapping_add(*offset);
+                for (row, few) in (0..).step_by(8).zip(cells.chunks(8)) {
+                    ahead.fetch(row);
+                    for (cell, offset) in few.iter().zip(&offsets[row..]) {
+                        if let Some(cell) = table.get_mut(*cell as usize) {
+                            cell.rows += 1;
+                            // In the open outer cells offsets mean nothing and may overflow.
+                            cell.offsets = cell.offsets.wrapping_add(*offset);
+                        }
                     }
                 }
             });

@@ -1,0 +1,230 @@
+//! Tables into which small numbers are counted.
+//!
+//! An increment has to wait for the last one of the same place. So few places are counted in four tables in turn; and where there
+//! are very few, two numbers make one of a table for pairs, which halves the increments. Tables hold narrow counters, added up in
+//! `u64` before one could overflow.
+
+use crate::column::{Ahead, BLOCK};
+use crate::dispatch;
+
+/// Tables counted into in turn.
+const LANES: usize = 4;
+
+/// Above this many places equal neighbours are rare and four tables would only fill the cache.
+const LANES_UP_TO: usize = 2048;
+
+/// Up to this many places pairs are counted: a table of them fits the first-level cache.
+const PAIRS_UP_TO: usize = 128;
+
+/// Below this many numbers the tables for pairs cost more than they save.
+const PAIRS_FROM: usize = 1 << 16;
+
+/// Blocks after which a table of pairs must be emptied: half of a block's pairs go into each of two tables.
+const FULL_AFTER: usize = u16::MAX as usize / (BLOCK / 4);
+
+/// Numbers after which tables of single numbers must be emptied.
+const FULL_ROWS: usize = 1 << 31;
+
+/// Counts of the numbers below `len`.
+pub(crate) struct Tally {
+    counts: Vec<u64>,
+    table: Table,
+}
+
+enum Table {
+    /// One table of counters, or [`LANES`] end to end; and numbers counted since they were emptied.
+    Single(Vec<u32>, usize),
+    /// Two tables, asked by the number that a pair makes; and blocks counted since they were emptied.
+    Pairs(Box<[[u16; 1 << 16]; 2]>, usize),
+}
+
+impl Tally {
+    /// Start counting about `rows` numbers below `len`.
+    pub(crate) fn new(len: usize, rows: usize) -> Self {
+        let table = match (len, rows) {
+            (2..=PAIRS_UP_TO, PAIRS_FROM..) => Table::pairs(),
+            (..=LANES_UP_TO, _) => Table::Single(vec![0; LANES * len], 0),
+            _ => Table::Single(vec![0; len], 0),
+        };
+        Self {
+            counts: vec![0; len],
+            table,
+        }
+    }
+
+    /// Count the numbers found for a block; meanwhile ask for the memory of the next one.
+    pub(crate) fn count(&mut self, numbers: &[u32], ahead: Ahead) {
+        let len = self.counts.len();
+        match &mut self.table {
+            Table::Single(table, since) => {
+                *since += numbers.len();
+                count_single(table, len, numbers, ahead);
+                if *since >= FULL_ROWS {
+                    self.flush();
+                }
+            }
+            Table::Pairs(tables, since) => {
+                *since += 1;
+                let (some, others) = numbers.split_at(numbers.len() / 2);
+                let (others, odd) = others.split_at(some.len());
+                let mut pairs = [0; BLOCK / 2];
+                let pairs = &mut pairs[..some.len()];
+                dispatch::pair(some, others, len as u16, pairs);
+                count_pairs(tables, pairs, ahead);
+                for &number in odd {
+                    if let Some(count) = self.counts.get_mut(number as usize) {
+                        *count += 1;
+                    }
+                }
+                if *since >= FULL_AFTER {
+                    self.flush();
+                }
+            }
+        }
+    }
+
+    /// The counts of all numbers.
+    pub(crate) fn finish(mut self) -> Vec<u64> {
+        self.flush();
+        self.counts
+    }
+
+    fn flush(&mut self) {
+        let len = self.counts.len().max(1);
+        match &mut self.table {
+            Table::Single(table, since) => {
+                *since = 0;
+                for lane in table.chunks_mut(len) {
+                    for (total, count) in self.counts.iter_mut().zip(lane) {
+                        *total += u64::from(*count);
+                        *count = 0;
+                    }
+                }
+            }
+            Table::Pairs(tables, since) => {
+                *since = 0;
+                for table in tables.iter_mut() {
+                    for (other, row) in table.chunks_mut(len).take(len).enumerate() {
+                        let mut sum = 0;
+                        for (total, count) in self.counts.iter_mut().zip(row) {
+                            *total += u64::from(*count);
+                            sum += u64::from(*count);
+                            *count = 0;
+                        }
+                        self.counts[other] += sum;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Table {
+    fn pairs() -> Self {
+        // Zeroed memory of this size costs nothing where it is not touched.
+        let tables: Vec<[u16; 1 << 16]> = vec![[0; 1 << 16]; 2];
+        match tables.into_boxed_slice().try_into() {
+            Ok(tables) => Self::Pairs(tables, 0),
+            Err(_) => unreachable!("there are two tables"),
+        }
+    }
+}
+
+fn count_single(table: &mut [u32], len: usize, numbers: &[u32], ahead: Ahead) {
+    let (eights, rest) = numbers.as_chunks::<{ 2 * LANES }>();
+    let mut lanes = table.chunks_mut(len.max(1));
+    let (Some(a), b, c, d) = (lanes.next(), lanes.next(), lanes.next(), lanes.next()) else {
+        return;
+    };
+    if let (Some(b), Some(c), Some(d)) = (b, c, d) {
+        for (row, eight) in (0..).step_by(2 * LANES).zip(eights) {
+            ahead.fetch(row);
+            for four in eight.as_chunks::<LANES>().0 {
+                add_one(a, four[0]);
+                add_one(b, four[1]);
+                add_one(c, four[2]);
+                add_one(d, four[3]);
+            }
+        }
+    } else {
+        for (row, eight) in (0..).step_by(2 * LANES).zip(eights) {
+            ahead.fetch(row);
+            eight.iter().for_each(|&number| add_one(a, number));
+        }
+    }
+    for &number in rest {
+        add_one(a, number);
+    }
+}
+
+#[inline(always)]
+fn add_one(table: &mut [u32], at: u32) {
+    if let Some(count) = table.get_mut(at as usize) {
+        *count += 1;
+    }
+}
+
+fn count_pairs(tables: &mut [[u16; 1 << 16]; 2], pairs: &[u16], ahead: Ahead) {
+    let [a, b] = tables;
+    let (fours, rest) = pairs.as_chunks::<4>();
+    for (row, four) in (0..).step_by(8).zip(fours) {
+        ahead.fetch(row);
+        a[four[0] as usize] += 1;
+        b[four[1] as usize] += 1;
+        a[four[2] as usize] += 1;
+        b[four[3] as usize] += 1;
+    }
+    for &pair in rest {
+        a[pair as usize] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn all_tables_count_alike(len in 2usize..=PAIRS_UP_TO, blocks in prop::collection::vec(0usize..=BLOCK, 1..5),
+                                  seed in any::<u32>()) {
+            let (mut single, mut paired) = (Tally::new(len, 0), Tally::new(len, PAIRS_FROM));
+            prop_assert!(matches!(paired.table, Table::Pairs(..)));
+            let mut naive = vec![0u64; len];
+            let mut next = seed;
+            for rows in blocks {
+                let mut random = || { next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); (next >> 16) % len as u32 };
+                let numbers: Vec<u32> = (0..rows).map(|_| random()).collect();
+                numbers.iter().for_each(|number| naive[*number as usize] += 1);
+                single.count(&numbers, Ahead::default());
+                paired.count(&numbers, Ahead::default());
+            }
+            prop_assert_eq!(single.finish(), naive.clone());
+            prop_assert_eq!(paired.finish(), naive);
+        }
+    }
+
+    #[test]
+    fn counts_pass_what_a_counter_holds() {
+        // All in one place is the worst case: 600,000 numbers in counters that hold 65,535.
+        let mut tally = Tally::new(3, PAIRS_FROM);
+        for _ in 0..300 {
+            tally.count(&[2; BLOCK], Ahead::default());
+        }
+        assert_eq!(tally.finish(), [0, 0, 300 * BLOCK as u64]);
+        // Lanes are emptied long before 2^32, and added up in 64 bits.
+        let mut tally = Tally::new(3, 0);
+        if let Table::Single(table, since) = &mut tally.table {
+            table.fill(FULL_ROWS as u32 + BLOCK as u32);
+            *since = FULL_ROWS;
+        }
+        tally.counts = vec![1 << 40; 3];
+        tally.count(&[0], Ahead::default());
+        let each = LANES as u64 * (FULL_ROWS + BLOCK) as u64;
+        assert_eq!(
+            tally.counts,
+            [(1 << 40) + each + 1, (1 << 40) + each, (1 << 40) + each]
+        );
+        assert_eq!(tally.finish()[1], (1 << 40) + each);
+    }
+}
