@@ -253,6 +253,16 @@ pub struct Task {
     pub first_row: usize,
 }
 
+impl Task {
+    /// The tasks of several columns, each with the place of its column.
+    pub(crate) fn of(columns: &[&Column<'_>]) -> Vec<(usize, Self)> {
+        let numbered = columns.iter().enumerate();
+        numbered
+            .flat_map(|(place, column)| column.tasks().into_iter().map(move |task| (place, task)))
+            .collect()
+    }
+}
+
 /// The rows that follow a block, for a kernel to ask for while it works: memory answers late, and a kernel that waits for
 /// each block in turn spends half its time so (bench: benches/drift/test_psi.py).
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@
 
 use crate::bins::{Search, Thresholds};
 use crate::cells::CellMap;
-use crate::column::{BLOCK, Column, Infinities, Parts};
+use crate::column::{BLOCK, Column, Infinities, Parts, Task};
 use crate::dispatch;
 use crate::domain::Domain;
 use crate::halves::Halves;
@@ -30,7 +30,8 @@ impl Counted {
     }
 
     pub(crate) fn sum(states: Vec<Self>, len: usize) -> Self {
-        let mut total = Self::new(len);
+        let mut states = states.into_iter();
+        let mut total = states.next().unwrap_or_else(|| Self::new(len));
         for state in states {
             total.parts.add(&state.parts);
             for (sum, count) in total.counts.iter_mut().zip(state.counts) {
@@ -63,25 +64,33 @@ pub fn count_slots<K: Domain>(
     let leave = Infinities::Leave;
     match thresholds.search() {
         Search::Few(halves) => count_few(column, thresholds, halves.as_ref(), threads),
-        Search::Even(even) => count_indices(column, len, leave, threads, |block: &[K], slots| {
-            dispatch::find_slots(even, thresholds.values(), block, slots);
-        }),
-        Search::Guide(guide) => count_indices(column, len, leave, threads, |block, cells| {
-            dispatch::map_cells(&guide.map, block, cells);
-            thresholds.settle(guide, block, cells);
-        }),
+        Search::Even(even) => {
+            let [counted] = count_indices([column], len, leave, threads, |block: &[K], slots| {
+                dispatch::find_slots(even, thresholds.values(), block, slots);
+            });
+            counted
+        }
+        Search::Guide(guide) => {
+            let [counted] = count_indices([column], len, leave, threads, |block, cells| {
+                dispatch::map_cells(&guide.map, block, cells);
+                thresholds.settle(guide, block, cells);
+            });
+            counted
+        }
     }
 }
 
-/// Count the values of a column per cell of a map; infinities go to the outer cells.
-pub fn count_cells<K: Domain>(
-    column: &Column<'_>,
+/// Count the values of columns per cell of a map; infinities go to the outer cells.
+///
+/// Columns are counted in one go, so that no thread waits for the end of one.
+pub fn count_cells<K: Domain, const N: usize>(
+    columns: [&Column<'_>; N],
     map: &CellMap,
     infinities: Infinities,
     threads: Option<usize>,
-) -> Counted {
+) -> [Counted; N] {
     count_indices(
-        column,
+        columns,
         map.len(),
         infinities,
         threads,
@@ -92,29 +101,35 @@ pub fn count_cells<K: Domain>(
 }
 
 /// Counts the small numbers below `len` that `find` writes for the values of a block.
-fn count_indices<K: Domain>(
-    column: &Column<'_>,
+fn count_indices<K: Domain, const N: usize>(
+    columns: [&Column<'_>; N],
     len: usize,
     infinities: Infinities,
     threads: Option<usize>,
     find: impl Fn(&[K], &mut [u32]) + Sync,
-) -> Counted {
-    let tasks = column.tasks();
-    let threads = parallel::threads_for(threads, column.len());
-    let start = || (Parts::default(), Tally::new(len, column.len()));
-    let states = parallel::fold(tasks.len(), threads, start, |(parts, tally), task| {
+) -> [Counted; N] {
+    let tasks = Task::of(&columns);
+    let rows = columns.iter().map(|column| column.len()).sum();
+    let threads = parallel::threads_for(threads, rows);
+    let start = || columns.map(|column| (Parts::default(), Tally::new(len, column.len())));
+    let states = parallel::fold(tasks.len(), threads, start, |state, task| {
+        let (place, task) = tasks[task];
+        let (parts, tally) = &mut state[place];
         let mut indices = [0u32; BLOCK];
-        column.blocks_ahead::<K>(tasks[task], infinities, parts, |block, ahead| {
+        columns[place].blocks_ahead::<K>(task, infinities, parts, |block, ahead| {
             let indices = &mut indices[..block.len()];
             find(block, indices);
             tally.count(indices, ahead);
         });
     });
-    let counted = states.into_iter().map(|(parts, tally)| Counted {
-        counts: tally.finish(),
-        parts,
-    });
-    Counted::sum(counted.collect(), len)
+    let mut totals: [Vec<Counted>; N] = [(); N].map(|()| Vec::with_capacity(states.len()));
+    for state in states {
+        for (total, (parts, tally)) in totals.iter_mut().zip(state) {
+            let counts = tally.finish();
+            total.push(Counted { counts, parts });
+        }
+    }
+    totals.map(|states| Counted::sum(states, len))
 }
 
 /// Counts how many values reach each threshold; neighbouring differences are the slots.

@@ -6,13 +6,16 @@
 //! and sorted when small. A few percent of the rows are ever sorted (bench: benches/drift/test_ks.py), and all
 //! arithmetic is in integers, so the distance is exact (tests: this module and tests/drift/test_ks.py).
 
+use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
 use crate::column::{Column, Infinities, Parts};
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
 use crate::merge;
-use crate::select::{self, Gathered};
+use crate::parallel;
+use crate::select;
+use std::ops::{Add, Mul, Sub};
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
@@ -24,6 +27,8 @@ const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 const ROWS_PER_CELL: usize = 64;
 /// A gathered cell up to this size is sorted; a larger one is cut into cells again.
 const SORT_CELL_UP_TO: usize = 1_024;
+/// Below this many rows one thread refines all cells.
+const SORT_INLINE: u64 = 1 << 15;
 /// Cutting again and again is given up here, and the cell sorted: only adversarial values get so far.
 const DEPTH: usize = 12;
 
@@ -106,10 +111,10 @@ pub fn distance_and_cells<K: Domain>(
         search.sort_and_merge(&mut r, &mut c, 0);
         return search.finish(reference_parts, current_parts);
     }
-    let cells = cells_for(reference.len() + current.len());
-    let map = CellMap::choose(&sample_both::<K>(reference, current), cells);
-    let r = histogram::count_cells::<K>(reference, &map, Infinities::Keep, threads);
-    let c = histogram::count_cells::<K>(current, &map, Infinities::Keep, threads);
+    let columns = [reference, current];
+    let sample = sample_both::<K>(reference, current, threads);
+    let map = CellMap::choose(&sample, cells_for(reference.len() + current.len()));
+    let [r, c] = histogram::count_cells::<K, 2>(columns, &map, Infinities::Keep, threads);
     watch(&map, &r, &c);
     let mut search = Search::new(
         r.parts.numbers() as usize,
@@ -117,37 +122,15 @@ pub fn distance_and_cells<K: Domain>(
         alternative,
     )?;
     let candidates = search.bound(&r.counts, &c.counts, 0);
-    let rs = gather::<K>(reference, &map, &candidates, &r.counts, threads);
-    let cs = gather::<K>(current, &map, &candidates, &c.counts, threads);
-    for (candidate, (r, c)) in candidates.iter().zip(rs.into_iter().zip(cs)) {
-        search.refine_gathered(candidate, r, c);
-    }
-    search.finish(r.parts, c.parts)
-}
-
-/// Gather the rows of the candidates' cells, in the order of the candidates; `counts` has the rows of every cell.
-pub(crate) fn gather<K: Domain>(
-    column: &Column<'_>,
-    map: &CellMap,
-    candidates: &[Candidate],
-    counts: &[u64],
-    threads: Option<usize>,
-) -> Vec<Gathered<K>> {
-    let mut slots = vec![u32::MAX; map.len()];
-    for (slot, candidate) in candidates.iter().enumerate() {
-        slots[candidate.cell] = slot as u32;
-    }
-    let rows = candidates
-        .iter()
-        .map(|candidate| counts.get(candidate.cell).copied().unwrap_or(0));
-    select::gather::<K>(
-        column,
-        map,
-        &slots,
-        &rows.collect::<Vec<_>>(),
-        Infinities::Keep,
-        threads,
-    )
+    let cells = || candidates.iter().map(|candidate| candidate.cell);
+    let rows = [&r, &c].map(|counted| cells().map(|cell| counted.counts[cell]).collect::<Vec<_>>());
+    let wanted = Wanted::new(&map, cells(), &sample);
+    let [rs, cs] = wanted.gather(columns, [&rows[0], &rows[1]], Infinities::Keep, threads);
+    let gathered = |place: usize| [rs[place].clone(), cs[place].clone()];
+    let many = rows.iter().flatten().sum();
+    search
+        .refine_all(&candidates, gathered, many, threads)
+        .finish(r.parts, c.parts)
 }
 
 /// Cells to lay for so many rows of both samples.
@@ -226,12 +209,37 @@ pub fn enclose(reference: &[u64], current: &[u64], single: &[bool]) -> Result<En
 }
 
 /// Look at some finite values of both columns, sorted, to choose cells for them.
-pub(crate) fn sample_both<K: Domain>(reference: &Column<'_>, current: &Column<'_>) -> Vec<K> {
-    let mut sample = reference.sample::<K>(SAMPLE, Infinities::Leave);
-    sample.extend(current.sample::<K>(SAMPLE, Infinities::Leave));
+pub(crate) fn sample_both<K: Domain>(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    threads: Option<usize>,
+) -> Vec<K> {
+    let columns = [reference, current];
+    let threads = parallel::threads_for(threads, reference.len() + current.len());
+    let one = |side: usize| columns[side].sample::<K>(SAMPLE, Infinities::Leave);
+    let mut sample = parallel::map(columns.len(), threads, one).concat();
     // The stable sort finds the two sorted runs and merges them.
     sample.sort_by_key(|value| value.key());
     sample
+}
+
+/// Whole numbers that are wide enough; those of 64 bits are several times faster.
+trait Whole:
+    Copy + Ord + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Into<i128>
+{
+    fn of(count: u64) -> Self;
+}
+
+impl Whole for i64 {
+    fn of(count: u64) -> Self {
+        count as i64
+    }
+}
+
+impl Whole for i128 {
+    fn of(count: u64) -> Self {
+        count.into()
+    }
 }
 
 /// A cell in which the distance may be attained: its bound, and `d` before its first row.
@@ -242,6 +250,7 @@ pub(crate) struct Candidate {
 }
 
 /// The running search; `d = m i - n j` after `i` reference and `j` current rows.
+#[derive(Clone)]
 pub(crate) struct Search<K> {
     n: i128,
     m: i128,
@@ -284,49 +293,93 @@ impl<K: Domain> Search<K> {
 
     /// Raise `lower` by the values at the cell borders; return the cells worth a look, largest bound first.
     pub(crate) fn bound(&mut self, r: &[u64], c: &[u64], start: i128) -> Vec<Candidate> {
-        let mut d = start;
-        let mut candidates = Vec::new();
-        for (cell, (&r, &c)) in r.iter().zip(c).enumerate() {
-            let (up, down) = (self.m * i128::from(r), self.n * i128::from(c));
-            // The largest d is attained at a reference value, the least at a current value.
-            let above = if self.wanted[0] && r > 0 {
-                d + up
-            } else {
-                i128::MIN
-            };
-            let below = if self.wanted[1] && c > 0 {
-                down - d
-            } else {
-                i128::MIN
-            };
-            candidates.push(Candidate {
-                bound: above.max(below),
-                cell,
-                start: d,
-            });
-            d += up - down;
-            for (side, value) in [d, -d].into_iter().enumerate() {
-                if self.wanted[side] {
-                    self.lower = self.lower.max(value);
-                }
-            }
-        }
-        candidates.retain(|candidate| candidate.bound >= self.lower);
-        candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.bound), candidate.cell));
+        // On the way from `start`, `d` and the bounds stay within what all rows of both samples could add.
+        let fits = (self.n * self.m) < 1 << 61 && start.unsigned_abs() < 1 << 61;
+        let mut candidates = if fits {
+            self.bound_in::<i64>(r, c, start as i64)
+        } else {
+            self.bound_in::<i128>(r, c, start)
+        };
+        candidates
+            .sort_unstable_by_key(|candidate| (std::cmp::Reverse(candidate.bound), candidate.cell));
         candidates
     }
 
+    fn bound_in<I: Whole>(&mut self, r: &[u64], c: &[u64], start: I) -> Vec<Candidate> {
+        let (n, m) = (I::of(self.n as u64), I::of(self.m as u64));
+        let [above, below] = self.wanted;
+        let (mut d, mut highest, mut least) = (start, start, start);
+        for (&r, &c) in r.iter().zip(c) {
+            d = d + m * I::of(r) - n * I::of(c);
+            highest = highest.max(d);
+            least = least.min(d);
+        }
+        // The start is no border: it counted when the cells around were bounded.
+        if above {
+            self.lower = self.lower.max(highest.into());
+        }
+        if below {
+            self.lower = self.lower.max(-least.into());
+        }
+        let (mut d, mut candidates) = (start, Vec::new());
+        for (cell, (&r, &c)) in r.iter().zip(c).enumerate() {
+            let (up, down) = (m * I::of(r), n * I::of(c));
+            // The largest d is attained at a reference value, the least at a current value.
+            let most = if above && r > 0 { Some(d + up) } else { None };
+            let most = most.max(if below && c > 0 { Some(down - d) } else { None });
+            if let Some(bound) = most
+                .map(I::into)
+                .filter(|bound: &i128| *bound >= self.lower)
+            {
+                let start = d.into();
+                candidates.push(Candidate { bound, cell, start });
+            }
+            d = d + up - down;
+        }
+        candidates
+    }
+
+    /// Refine the candidates with the rows that `gathered` has for each of them, `rows` in all.
+    ///
+    /// Threads know only of the distances that they found themselves. So they may refine a cell in vain, but none is left out in
+    /// which the distance is attained: the result is the same.
+    pub(crate) fn refine_all(
+        mut self,
+        candidates: &[Candidate],
+        gathered: impl Fn(usize) -> [Gathered<K>; 2] + Sync,
+        rows: u64,
+        threads: Option<usize>,
+    ) -> Self {
+        let threads = if rows < SORT_INLINE {
+            1
+        } else {
+            parallel::available(threads)
+        };
+        let start = || self.clone();
+        let states = parallel::fold(candidates.len(), threads, start, |search, place| {
+            let candidate = &candidates[place];
+            if candidate.bound >= search.lower {
+                let [r, c] = gathered(place);
+                search.refine_gathered(candidate, r, c);
+            }
+        });
+        for [above, below] in states.into_iter().map(|state| state.best) {
+            if let Some((d, at)) = above {
+                self.offer(d, at);
+            }
+            if let Some((d, at)) = below {
+                self.offer(-d, at);
+            }
+        }
+        self
+    }
+
     /// Refine a cell; one that holds a single value needs nothing but its counts.
-    pub(crate) fn refine_gathered(
-        &mut self,
-        candidate: &Candidate,
-        r: Gathered<K>,
-        c: Gathered<K>,
-    ) {
+    fn refine_gathered(&mut self, candidate: &Candidate, r: Gathered<K>, c: Gathered<K>) {
         let value = match (r.single(), c.single()) {
-            (Some((r, _)), Some((c, _))) if r == c => Some(r),
-            (Some((r, _)), None) if c.is_empty() => Some(r),
-            (None, Some((c, _))) if r.is_empty() => Some(c),
+            (Some(r), Some(c)) if r == c => Some(r),
+            (Some(r), None) if c.is_empty() => Some(r),
+            (None, Some(c)) if r.is_empty() => Some(c),
             _ => None,
         };
         match value {
@@ -466,7 +519,7 @@ mod tests {
     /// The search with every size limit at its least, so that small samples meet bounding, bucketing and recursion.
     fn by_cells(r: &[f64], c: &[f64], alternative: Alternative, cells: usize) -> Distance<f64> {
         let (mut r_all, mut c_all) = (r.to_vec(), c.to_vec());
-        let map = CellMap::choose(&sample_both::<f64>(&column(r), &column(c)), cells);
+        let map = CellMap::choose(&sample_both::<f64>(&column(r), &column(c), None), cells);
         let mut search = Search::new(r.len(), c.len(), alternative).unwrap();
         let (r_all, r_starts) = {
             let (v, s) = bucket(&r_all, &map);

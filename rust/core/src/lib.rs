@@ -34,6 +34,7 @@
 pub mod bins;
 pub mod blocks;
 pub mod categories;
+pub mod cell_rows;
 pub mod cells;
 pub mod column;
 pub mod compare;

@@ -2,14 +2,16 @@
 //!
 //! A sum of floats depends on its order, hence on threads and chunks. Here a value becomes a cell and an offset from a
 //! point of that cell, in units that are a power of two; offsets are integers, and integers add up to the same whatever
-//! the order. The unit is at most 2^-44 of a cell. The cells are those of a [`CellMap`], so gathering by the map
+//! the order. The unit is at most 2^-42 of a cell. The cells are those of a [`CellMap`], so gathering by the map
 //! finds the same rows.
 
 use crate::cells::CellMap;
 use crate::domain::Domain;
 
-/// Offsets stay below 2^44, so that those of one task (2^18 rows) add up in an `i64`.
-const OFFSET_BITS: i32 = 44;
+/// A cell is less than 2^43 units wide, and offsets are measured from its middle.
+const OFFSET_BITS: i32 = 43;
+/// Rows whose offsets, of about half a cell at most, add up in an `i64` with a bit to spare.
+pub(crate) const ROWS_THAT_FIT: usize = 1 << 20;
 /// Adding this leaves the nearest integer of a float between -2^51 and 2^51 in the low bits of the sum.
 const INTEGER_IN_LOW_BITS: f64 = 6_755_399_441_055_744.0;
 /// Adding this rounds a float below 2^51 to an integer; subtracting it again leaves that integer as a float.
@@ -27,7 +29,7 @@ pub enum Measure {
         /// Units per distance: a power of two.
         per_unit: f64,
     },
-    /// From the first key of a cell: inside a binade keys are evenly spaced.
+    /// From the middle key of a cell: inside a binade keys are evenly spaced.
     Key {
         /// Low bits of the distance in keys that are dropped.
         drop: u32,
@@ -89,10 +91,11 @@ impl Grid {
                 }
             }
             (CellMap::Key { low, shift, last }, Measure::Key { drop }) => {
+                let (mask, middle) = ((1 << shift) - 1, (1i64 << shift) >> 1);
                 for ((cell, offset), value) in places {
                     let key = value.key();
                     *cell = CellMap::keyed(key, low, shift, last);
-                    *offset = ((key & ((1 << shift) - 1)) >> drop) as i64;
+                    *offset = ((key & mask) as i64 - middle) >> drop;
                 }
             }
             _ => {}
@@ -106,7 +109,7 @@ impl Grid {
                 (low + cell as f64 * width, 1.0 / per_unit)
             }
             (CellMap::Key { low, shift, .. }, Measure::Key { drop }) => {
-                let origin = of_key(low + ((cell as u64) << shift));
+                let origin = of_key(low + ((cell as u64) << shift) + ((1 << shift) >> 1));
                 let binade = (origin.abs().to_bits() >> FRACTION_BITS).max(1) << FRACTION_BITS;
                 let spacing = f64::from_bits(binade) * f64::EPSILON;
                 (origin, spacing * f64::from(1u32 << drop))
@@ -119,24 +122,34 @@ impl Grid {
     pub fn start(&self, cell: usize) -> f64 {
         match (self.map, self.measure) {
             (CellMap::Linear { low, .. }, Measure::Linear { width, .. }) => {
-                let way = (cell as f64 - 0.5) * width;
-                self.find_start(cell as u32, low + way, low.abs() + way)
+                self.find_start(cell as u32, low + (cell as f64 - 0.5) * width)
             }
             (CellMap::Key { low, shift, .. }, _) => of_key(low + ((cell as u64) << shift)),
             _ => 0.0,
         }
     }
 
-    /// Bisect for the least float that the map, with its roundings, puts into `cell` or above.
-    fn find_start(&self, cell: u32, guess: f64, magnitude: f64) -> f64 {
-        let mut slack = 4.0 * f64::EPSILON * magnitude;
-        while self.map.cell(guess - slack) >= cell || self.map.cell(guess + slack) < cell {
-            slack *= 2.0;
+    /// Find the least float that the map, with its roundings, puts into `cell` or above: by wider and wider steps from a guess,
+    /// which is seldom more than a float away, then by bisection.
+    fn find_start(&self, cell: u32, guess: f64) -> f64 {
+        let is_reached = |key: u64| self.map.cell(of_key(key)) >= cell;
+        let (mut below, mut reached, mut step) = (guess.key(), guess.key(), 1);
+        if is_reached(reached) {
+            below -= step;
+            while is_reached(below) {
+                (reached, step) = (below, 2 * step);
+                below -= step;
+            }
+        } else {
+            reached += step;
+            while !is_reached(reached) {
+                (below, step) = (reached, 2 * step);
+                reached += step;
+            }
         }
-        let (mut below, mut reached) = ((guess - slack).key(), (guess + slack).key());
         while reached - below > 1 {
             let middle = below + (reached - below) / 2;
-            if self.map.cell(of_key(middle)) >= cell {
+            if is_reached(middle) {
                 reached = middle;
             } else {
                 below = middle;
@@ -198,12 +211,12 @@ mod tests {
                 if cell == 0 || cell + 1 == grid.map.len() {
                     continue;
                 }
-                prop_assert!(offset.unsigned_abs() <= 1 << OFFSET_BITS);
+                prop_assert!(offset.unsigned_abs() < 1 << (OFFSET_BITS - 1));
                 let (origin, unit) = grid.origin(cell);
                 let (start, end) = (grid.start(cell), grid.start(cell + 1));
                 prop_assert!(start <= value && value < end);
                 prop_assert!(((value - origin) - offset as f64 * unit).abs() <= unit);
-                prop_assert!(unit <= (end - start) * 2f64.powi(-43) || unit <= value.abs() * f64::EPSILON);
+                prop_assert!(unit <= (end - start) * 2f64.powi(-42) || unit <= value.abs() * f64::EPSILON);
             }
         }
 

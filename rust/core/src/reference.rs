@@ -4,6 +4,7 @@
 //! into the cells and searched as in [`crate::ks`]; the reference is not read again, and the numbers are the same. A small
 //! current sample is sorted, and its values are looked up.
 
+use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
 use crate::column::{Chunk, Column, Infinities, Parts, Values};
 use crate::domain::{Common, Domain};
@@ -11,7 +12,7 @@ use crate::error::Error;
 use crate::histogram;
 use crate::ks::{self, Alternative, Distance, Search};
 use crate::merge;
-use crate::select::{self, Gathered};
+use crate::select;
 
 /// Up to this many current rows looking each of them up is faster than walking over all cells.
 const LOOK_UP_TO: usize = 4_096;
@@ -118,18 +119,24 @@ impl<K: Domain> Ranks<K> {
             return self.look_up(current, alternative);
         }
         let keep = Infinities::Keep;
-        let counted = histogram::count_cells::<K>(current, &self.map, keep, threads);
+        let [counted] = histogram::count_cells::<K, 1>([current], &self.map, keep, threads);
         let m = counted.parts.numbers() as usize;
         let mut search = Search::new(self.parts.numbers() as usize, m, alternative)?;
         let candidates = search.bound(&self.counts, &counted.counts, 0);
-        let gathered = ks::gather::<K>(current, &self.map, &candidates, &counted.counts, threads);
-        for (candidate, rows) in candidates.iter().zip(gathered) {
-            if candidate.bound < search.lower {
-                break;
-            }
-            search.refine_gathered(candidate, self.rows(candidate.cell), rows);
-        }
-        search.finish(self.parts, counted.parts)
+        let cells = || candidates.iter().map(|candidate| candidate.cell);
+        let rows: Vec<u64> = cells().map(|cell| counted.counts[cell]).collect();
+        // The first value of each cell that has one of its own.
+        let firsts =
+            cells().filter_map(|cell| self.values[..self.firsts[cell + 1]].get(self.firsts[cell]));
+        let usual: Vec<K> = firsts.copied().collect();
+        let wanted = Wanted::new(&self.map, cells(), &usual);
+        let [gathered] = wanted.gather([current], [&rows], keep, threads);
+        let own = |cell: usize| self.counts[cell];
+        let many = cells().map(own).sum::<u64>() + rows.iter().sum::<u64>();
+        let both = |place: usize| [self.rows(candidates[place].cell), gathered[place].clone()];
+        search
+            .refine_all(&candidates, both, many, threads)
+            .finish(self.parts, counted.parts)
     }
 
     /// The reference's rows in a cell.

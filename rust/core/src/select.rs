@@ -2,9 +2,9 @@
 
 use crate::bins::Thresholds;
 use crate::categories::FoldMap;
+use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
-use crate::column::{BLOCK, Column, Infinities, Parts};
-use crate::dispatch;
+use crate::column::{Column, Infinities, Parts};
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
@@ -48,31 +48,20 @@ pub fn order_statistics<K: Domain>(
             parts,
         );
     }
-    let map = CellMap::choose(&column.sample::<K>(SAMPLE, Infinities::Leave), CELLS);
-    let counted = histogram::count_cells::<K>(column, &map, Infinities::Leave, threads);
-    let wanted = ranks(counted.counts.iter().sum());
-    let places: Vec<(usize, u64)> = wanted
+    let sample = column.sample::<K>(SAMPLE, Infinities::Leave);
+    let map = CellMap::choose(&sample, CELLS);
+    let leave = Infinities::Leave;
+    let [counted] = histogram::count_cells::<K, 1>([column], &map, leave, threads);
+    let places: Vec<(usize, u64)> = ranks(counted.counts.iter().sum())
         .iter()
         .filter_map(|&rank| place(&counted, rank))
         .collect();
-    let mut slots = vec![u32::MAX; map.len()];
     let mut cells: Vec<usize> = places.iter().map(|(cell, _)| *cell).collect();
     cells.sort_unstable();
     cells.dedup();
-    for (slot, cell) in cells.iter().enumerate() {
-        slots[*cell] = slot as u32;
-    }
-    let gathered = gather::<K>(
-        column,
-        &map,
-        &slots,
-        &cells
-            .iter()
-            .map(|cell| counted.counts[*cell])
-            .collect::<Vec<_>>(),
-        Infinities::Leave,
-        threads,
-    );
+    let rows: Vec<u64> = cells.iter().map(|cell| counted.counts[*cell]).collect();
+    let wanted = Wanted::new(&map, cells.iter().copied(), &sample);
+    let [gathered] = wanted.gather([column], [&rows], leave, threads);
     let sorted = |place: Gathered<K>| {
         let mut values = place.into_values();
         merge::sort(&mut values);
@@ -80,10 +69,8 @@ pub fn order_statistics<K: Domain>(
     };
     let gathered: Vec<Vec<K>> = gathered.into_iter().map(sorted).collect();
     let find = |&(cell, rank): &(usize, u64)| {
-        gathered
-            .get(slots[cell] as usize)?
-            .get(rank as usize)
-            .copied()
+        let place = cells.binary_search(&cell).ok()?;
+        gathered.get(place)?.get(rank as usize).copied()
     };
     (places.iter().filter_map(find).collect(), counted.parts)
 }
@@ -97,160 +84,6 @@ fn place(counted: &Counted, rank: u64) -> Option<(usize, u64)> {
         before += count;
     }
     None
-}
-
-/// Rows for which a place has memory from the start, at most.
-const RESERVED: usize = 1 << 15;
-
-/// Values gathered from a cell: the first one met, how often it was met, and the others.
-///
-/// Columns of rounded values have cells with one value alone: these need no memory but this.
-#[derive(Debug, Clone, Default)]
-pub struct Gathered<K> {
-    /// The first value met, if `repeats` is not 0.
-    pub first: K,
-    /// Rows that hold the first value.
-    pub repeats: usize,
-    /// All rows that do not, or that another thread met.
-    pub others: Vec<K>,
-}
-
-impl<K: Domain> Gathered<K> {
-    /// Add a value to a place that so many rows are expected at.
-    #[inline(always)]
-    fn push(&mut self, value: K, expected: usize) {
-        if self.repeats == 0 {
-            self.first = value;
-        }
-        if value == self.first {
-            self.repeats += 1;
-        } else {
-            if self.others.capacity() == 0 {
-                self.others.reserve_exact(expected.min(RESERVED));
-            }
-            self.others.push(value);
-        }
-    }
-
-    /// Add a value that was not met before, so many times.
-    pub(crate) fn push_many(&mut self, value: K, times: usize) {
-        if self.repeats == 0 {
-            (self.first, self.repeats) = (value, times);
-        } else {
-            self.others.resize(self.others.len() + times, value);
-        }
-    }
-
-    fn add(&mut self, more: Self) {
-        if self.repeats == 0 {
-            self.first = more.first;
-        }
-        if self.first == more.first {
-            self.repeats += more.repeats;
-            self.others.extend(more.others);
-        } else {
-            self.others.extend(more.into_values());
-        }
-    }
-
-    /// Rows gathered.
-    pub fn len(&self) -> usize {
-        self.repeats + self.others.len()
-    }
-
-    /// True without rows.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The value that all rows hold and their number; `None` when they differ or there are none.
-    pub fn single(&self) -> Option<(K, usize)> {
-        (self.repeats > 0 && self.others.is_empty()).then_some((self.first, self.repeats))
-    }
-
-    /// Put all values, in no order, into a vector, in place of what it holds.
-    pub fn copy_into(&self, values: &mut Vec<K>) {
-        values.clear();
-        values.extend_from_slice(&self.others);
-        values.resize(self.len(), self.first);
-    }
-
-    /// Add the keys of all values, in no order.
-    pub(crate) fn keys_into(&self, keys: &mut Vec<u64>) {
-        keys.extend(self.others.iter().map(|value| value.key()));
-        keys.resize(keys.len() + self.repeats, self.first.key());
-    }
-
-    /// All values, in no order.
-    pub fn into_values(self) -> Vec<K> {
-        let mut values = self.others;
-        values.resize(values.len() + self.repeats, self.first);
-        values
-    }
-}
-
-/// A bit for each cell: is it chosen? So few bits stay in the first-level cache where their slots would not.
-fn chosen(slots: &[u32]) -> Vec<u32> {
-    let bits = |slots: &[u32]| {
-        let set = slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| **slot != u32::MAX);
-        set.fold(0, |bits, (place, _)| bits | (1u32 << place))
-    };
-    slots.chunks(32).map(bits).collect()
-}
-
-/// Gather the values of chosen cells: those of a cell with `slots[cell] = s` go to place `s`; `u32::MAX` means none.
-///
-/// `rows` has the number of rows of each place, so that memory is asked for once.
-pub fn gather<K: Domain>(
-    column: &Column<'_>,
-    map: &CellMap,
-    slots: &[u32],
-    rows: &[u64],
-    infinities: Infinities,
-    threads: Option<usize>,
-) -> Vec<Gathered<K>> {
-    let tasks = column.tasks();
-    let threads = parallel::threads_for(threads, column.len());
-    let chosen = chosen(slots);
-    let states = parallel::fold(
-        tasks.len(),
-        threads,
-        || vec![Gathered::default(); rows.len()],
-        |found: &mut Vec<Gathered<K>>, task| {
-            let mut cells = [0u32; BLOCK];
-            let mut met = [0u32; BLOCK];
-            column.blocks_ahead::<K>(
-                tasks[task],
-                infinities,
-                &mut Parts::default(),
-                |block, ahead| {
-                    let cells = &mut cells[..block.len()];
-                    dispatch::map_cells(map, block, cells);
-                    let count = dispatch::pick(&chosen, cells, ahead, &mut met);
-                    for &row in &met[..count] {
-                        let (cell, value) = (cells[row as usize], block[row as usize]);
-                        let slot = slots.get(cell as usize).copied().unwrap_or(u32::MAX);
-                        if let (Some(place), Some(rows)) =
-                            (found.get_mut(slot as usize), rows.get(slot as usize))
-                        {
-                            place.push(value, *rows as usize / threads + 1);
-                        }
-                    }
-                },
-            );
-        },
-    );
-    let mut states = states.into_iter();
-    let mut places = states.next().unwrap_or_default();
-    for state in states {
-        for (place, more) in places.iter_mut().zip(state) {
-            place.add(more);
-        }
-    }
-    places
 }
 
 /// Bins fitted to a reference: interior edges (the outer bins are open), the reference's own counts, its parts.

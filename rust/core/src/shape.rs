@@ -148,9 +148,9 @@ pub fn count<K: Domain>(
 ) -> Option<Shape> {
     let layout = Layout::choose::<K>(reference, current)?;
     let map = layout.map();
-    let counts =
-        |column| histogram::count_cells::<K>(column, &map, Infinities::Leave, threads).counts;
-    Some(layout.shape(counts(reference), counts(current)))
+    let columns = [reference, current];
+    let [r, c] = histogram::count_cells::<K, 2>(columns, &map, Infinities::Leave, threads);
+    Some(layout.shape(r.counts, c.counts))
 }
 
 /// The ends of a sorted sample, without its tails where these are long.
@@ -249,9 +249,8 @@ mod tests {
         let counted = count::<f64>(&r, &c, None).unwrap();
         let cells = |low: f64, high: f64, many: usize| {
             let map = CellMap::between(low, high, many).unwrap();
-            let count =
-                |column| histogram::count_cells::<f64>(column, &map, Infinities::Keep, None);
-            layout.from_cells(&map, &count(&r), &count(&c))
+            let [r, c] = histogram::count_cells::<f64, 2>([&r, &c], &map, Infinities::Keep, None);
+            layout.from_cells(&map, &r, &c)
         };
         let added = cells(0.0, 100.06, 8_192).unwrap();
         for (one, other) in [

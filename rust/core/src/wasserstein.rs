@@ -8,26 +8,25 @@
 //! against its parts, so that no digits cancel; all that is added up is at least 0. Bench:
 //! benches/drift/test_wasserstein.py; tests: this module and tests/drift/test_distances.py.
 
+use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
-use crate::column::{BLOCK, Column, Infinities, Parts};
+use crate::column::{BLOCK, Column, Infinities, Parts, TASK_ROWS, Task};
 use crate::dispatch;
 use crate::domain::{Common, Domain};
 use crate::error::Error;
 use crate::ks;
 use crate::merge;
-use crate::offsets::{Grid, of_key};
+use crate::offsets::{self, Grid, of_key};
 use crate::parallel;
-use crate::select::{self, Gathered};
+use crate::select;
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
-/// Cells, at 16 bytes each: half of what fills a second-level cache, until cells would be so full that sorting them takes longer
-/// than waiting for memory (bench: benches/drift/test_wasserstein.py).
+/// Cells: the more rows, the more cells. At 16 bytes each the most fill a second-level cache; drifted samples would be a tenth
+/// faster with half as many, undrifted ones, which sort twice the rows then, up to a third slower.
 const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
-const CELLS_IN_CACHE: usize = 32_768;
-/// Rows per cell aimed at, and rows per cell when there are more than that of cells.
-const ROWS_PER_CELL: usize = 128;
-const ROWS_PER_FULL_CELL: usize = 1_024;
+/// Rows per cell aimed at.
+const ROWS_PER_CELL: usize = 32;
 /// Cells per distinct value of the sample, at most.
 const CELLS_PER_DISTINCT: usize = 8;
 /// A cell's integral is taken from its sums if it is at least the sum of their sizes divided by this: four bits may cancel.
@@ -74,9 +73,11 @@ pub fn distance(
             Common::Signed => are_whole::<i64>(reference, current, threads),
             Common::Unsigned => are_whole::<u64>(reference, current, threads),
         };
-        let grid = whole.then(|| choose_grid(reference, current)).flatten();
-        if let Some(grid) = grid {
-            return by_cells(reference, current, &grid, threads);
+        if whole {
+            let sample = ks::sample_both::<f64>(reference, current, threads);
+            if let Some(grid) = choose_grid(reference.len() + current.len(), &sample) {
+                return by_cells(reference, current, &grid, &sample, threads);
+            }
         }
     }
     match reference.common(current) {
@@ -101,13 +102,8 @@ fn are_whole<K: Domain>(
     })
 }
 
-fn choose_grid(reference: &Column<'_>, current: &Column<'_>) -> Option<Grid> {
-    let rows = reference.len() + current.len();
-    let cells = (rows / ROWS_PER_CELL)
-        .min(CELLS_IN_CACHE)
-        .max(rows / ROWS_PER_FULL_CELL)
-        .next_power_of_two();
-    let sample = ks::sample_both::<f64>(reference, current);
+fn choose_grid(rows: usize, sample: &[f64]) -> Option<Grid> {
+    let cells = (rows / ROWS_PER_CELL).next_power_of_two();
     // Rounded values need no more cells than set them apart: a smaller table is faster.
     let distinct = sample.chunk_by(|a, b| a == b).count();
     let most = (CELLS_PER_DISTINCT * distinct).next_power_of_two();
@@ -116,7 +112,7 @@ fn choose_grid(reference: &Column<'_>, current: &Column<'_>) -> Option<Grid> {
         let (first, last) = (*sample.first()?, *sample.last()?);
         Grid::new(CellMap::between_keys(first, last, cells))
     };
-    Grid::new(CellMap::choose(&sample, cells)).or_else(keyed)
+    Grid::new(CellMap::choose(sample, cells)).or_else(keyed)
 }
 
 /// How `d = m i - n j` after `i` reference and `j` current rows becomes `F - G`.
@@ -166,7 +162,7 @@ impl Sizes {
 
 /// An integer as a float. Most fit 64 bits, which turn into a float much faster.
 fn to_float(integer: i128) -> f64 {
-    i64::try_from(integer).map_or(integer as f64, |integer| integer as f64)
+    i64::try_from(integer).map_or_else(|_| integer as f64, |integer| integer as f64)
 }
 
 /// A sum that carries what each addition rounds away (Neumaier 1974).
@@ -257,57 +253,102 @@ struct Cell<C, S> {
     offsets: S,
 }
 
-fn count(
-    column: &Column<'_>,
-    grid: &Grid,
-    threads: Option<usize>,
-) -> (Vec<Cell<u64, i128>>, Parts) {
-    let tasks = column.tasks();
-    let threads = parallel::threads_for(threads, column.len());
-    let len = grid.map.len();
-    let start = || {
-        (
-            vec![Cell::<u64, i128>::default(); len],
-            vec![Cell::<u32, i64>::default(); len],
-            Parts::default(),
-        )
-    };
-    let states = parallel::fold(
-        tasks.len(),
-        threads,
-        start,
-        |(total, table, parts), task| {
-            let (mut cells, mut offsets) = ([0u32; BLOCK], [0i64; BLOCK]);
-            column.blocks_ahead::<f64>(tasks[task], Infinities::Leave, parts, |block, ahead| {
-                let (cells, offsets) = (&mut cells[..block.len()], &mut offsets[..block.len()]);
-                dispatch::locate(grid, block, cells, offsets);
-                for (row, few) in (0..).step_by(8).zip(cells.chunks(8)) {
-                    ahead.fetch(row);
-                    for (cell, offset) in few.iter().zip(&offsets[row..]) {
-                        if let Some(cell) = table.get_mut(*cell as usize) {
-                            cell.rows += 1;
-                            // In the open outer cells offsets mean nothing and may overflow.
-                            cell.offsets = cell.offsets.wrapping_add(*offset);
-                        }
-                    }
-                }
-            });
-            for (total, cell) in total.iter_mut().zip(table) {
-                total.rows += u64::from(cell.rows);
-                total.offsets += i128::from(cell.offsets);
-                *cell = Cell::default();
-            }
-        },
-    );
-    let (mut total, _, mut parts) = start();
-    for (cells, _, more) in states {
-        parts.add(&more);
-        for (total, cell) in total.iter_mut().zip(cells) {
-            total.rows += cell.rows;
-            total.offsets += cell.offsets;
+impl Cell<u32, i64> {
+    fn widen(&self) -> Cell<u64, i128> {
+        let (rows, offsets) = (self.rows.into(), self.offsets.into());
+        Cell { rows, offsets }
+    }
+}
+
+impl Cell<u64, i128> {
+    fn add(&self, other: Self) -> Self {
+        let (rows, offsets) = (self.rows + other.rows, self.offsets + other.offsets);
+        Self { rows, offsets }
+    }
+}
+
+/// Tasks after which the sums of offsets may be full.
+const FULL_AFTER: usize = offsets::ROWS_THAT_FIT / TASK_ROWS;
+
+/// What is counted of a column: in narrow numbers first, which are added up in wide ones before one could overflow.
+struct Sums {
+    narrow: Vec<Cell<u32, i64>>,
+    /// None as long as the narrow ones hold all.
+    wide: Vec<Cell<u64, i128>>,
+    tasks: usize,
+    parts: Parts,
+}
+
+impl Sums {
+    fn new(cells: usize) -> Self {
+        Self {
+            narrow: vec![Cell::default(); cells],
+            wide: Vec::new(),
+            tasks: 0,
+            parts: Parts::default(),
         }
     }
-    (total, parts)
+
+    fn count(&mut self, column: &Column<'_>, task: Task, grid: &Grid) {
+        if self.tasks == FULL_AFTER {
+            self.flush();
+        }
+        self.tasks += 1;
+        let narrow = &mut self.narrow;
+        let (mut cells, mut offsets) = ([0u32; BLOCK], [0i64; BLOCK]);
+        column.blocks_ahead::<f64>(task, Infinities::Leave, &mut self.parts, |block, ahead| {
+            let (cells, offsets) = (&mut cells[..block.len()], &mut offsets[..block.len()]);
+            dispatch::locate(grid, block, cells, offsets);
+            for (row, (cells, offsets)) in
+                (0..).step_by(8).zip(cells.chunks(8).zip(offsets.chunks(8)))
+            {
+                ahead.fetch(row);
+                for (cell, offset) in cells.iter().zip(offsets) {
+                    if let Some(cell) = narrow.get_mut(*cell as usize) {
+                        cell.rows += 1;
+                        // In the open outer cells offsets mean nothing and may overflow.
+                        cell.offsets = cell.offsets.wrapping_add(*offset);
+                    }
+                }
+            }
+        });
+    }
+
+    fn flush(&mut self) {
+        self.tasks = 0;
+        self.wide.resize(self.narrow.len(), Cell::default());
+        for (wide, narrow) in self.wide.iter_mut().zip(&mut self.narrow) {
+            *wide = wide.add(narrow.widen());
+            *narrow = Cell::default();
+        }
+    }
+
+    fn get(&self, cell: usize) -> Cell<u64, i128> {
+        let narrow = self.narrow[cell].widen();
+        self.wide.get(cell).map_or(narrow, |wide| wide.add(narrow))
+    }
+
+    fn add(mut self, other: Self) -> Self {
+        self.parts.add(&other.parts);
+        self.flush();
+        for (cell, wide) in self.wide.iter_mut().enumerate() {
+            *wide = wide.add(other.get(cell));
+        }
+        self
+    }
+}
+
+/// Count two columns in one go.
+fn count(columns: [&Column<'_>; 2], grid: &Grid, threads: Option<usize>) -> [Sums; 2] {
+    let tasks = Task::of(&columns);
+    let threads = parallel::threads_for(threads, columns[0].len() + columns[1].len());
+    let start = || [(); 2].map(|()| Sums::new(grid.map.len()));
+    let states = parallel::fold(tasks.len(), threads, start, |sums, task| {
+        let (side, task) = tasks[task];
+        sums[side].count(columns[side], task, grid);
+    });
+    let add = |[r, c]: [Sums; 2], [more_r, more_c]: [Sums; 2]| [r.add(more_r), c.add(more_c)];
+    states.into_iter().reduce(add).unwrap_or_else(start)
 }
 
 /// A cell to be sorted: its number and rows, `d` before its first row, and its borders, if it has them.
@@ -324,37 +365,41 @@ fn by_cells(
     reference: &Column<'_>,
     current: &Column<'_>,
     grid: &Grid,
+    sample: &[f64],
     threads: Option<usize>,
 ) -> Result<Distance, Error> {
-    let (r, reference_parts) = count(reference, grid, threads);
-    let (c, current_parts) = count(current, grid, threads);
-    let sizes = Sizes::new(&reference_parts, &current_parts)?;
+    let columns = [reference, current];
+    let [r, c] = count(columns, grid, threads);
+    let sizes = Sizes::new(&r.parts, &c.parts)?;
     let mut statistic = f64::INFINITY;
     if !sizes.is_infinite() {
         let (mut sum, pieces) = sum_certain(&r, &c, grid, &sizes);
-        sum.add(sort_rest(
-            reference, current, &pieces, grid, &sizes, threads,
-        ));
+        let cells = pieces.iter().map(|piece| piece.cell);
+        let wanted = Wanted::new(&grid.map, cells, sample);
+        let rows = [0, 1].map(|side| {
+            pieces
+                .iter()
+                .map(|piece| piece.rows[side])
+                .collect::<Vec<_>>()
+        });
+        let gathered = wanted.gather(columns, [&rows[0], &rows[1]], Infinities::Leave, threads);
+        sum.add(sort_rest(&gathered, &pieces, &sizes, threads));
         statistic = sum.value();
     }
     Ok(Distance {
         statistic,
-        reference: reference_parts,
-        current: current_parts,
+        reference: r.parts,
+        current: c.parts,
     })
 }
 
 /// Add up the gaps between cells and the cells whose sums are enough; return the others.
-fn sum_certain(
-    r: &[Cell<u64, i128>],
-    c: &[Cell<u64, i128>],
-    grid: &Grid,
-    sizes: &Sizes,
-) -> (Sum, Vec<Piece>) {
+fn sum_certain(r: &Sums, c: &Sums, grid: &Grid, sizes: &Sizes) -> (Sum, Vec<Piece>) {
     let (mut sum, mut pieces) = (Sum::default(), Vec::new());
     let (mut d, mut at, mut end) = (0i128, None, 0);
     let last = grid.map.len() - 1;
-    for (cell, (r, c)) in r.iter().zip(c).enumerate() {
+    for cell in 0..=last {
+        let (r, c) = (r.get(cell), c.get(cell));
         if r.rows == 0 && c.rows == 0 {
             continue;
         }
@@ -376,7 +421,7 @@ fn sum_certain(
             from,
             to,
         };
-        match integral_of_sums(r, c, grid, sizes, &piece) {
+        match integral_of_sums(&r, &c, grid, sizes, &piece) {
             Some(integral) => sum.add(integral),
             None => pieces.push(piece),
         }
@@ -411,26 +456,14 @@ fn integral_of_sums(
     (integral.abs() * CANCELLED >= parts).then_some(integral.abs())
 }
 
-/// Gather the rows of the other cells, sort them, and integrate.
+/// Sort the rows of the other cells, and integrate.
 fn sort_rest(
-    reference: &Column<'_>,
-    current: &Column<'_>,
+    [r, c]: &[Vec<Gathered<f64>>; 2],
     pieces: &[Piece],
-    grid: &Grid,
     sizes: &Sizes,
     threads: Option<usize>,
 ) -> f64 {
-    let mut slots = vec![u32::MAX; grid.map.len()];
-    for (slot, piece) in pieces.iter().enumerate() {
-        slots[piece.cell] = slot as u32;
-    }
-    let gather = |column: &Column<'_>, rows: fn(&Piece) -> u64| {
-        let rows: Vec<u64> = pieces.iter().map(rows).collect();
-        select::gather::<f64>(column, &grid.map, &slots, &rows, Infinities::Leave, threads)
-    };
-    let r = gather(reference, |piece| piece.rows[0]);
-    let c = gather(current, |piece| piece.rows[1]);
-    let rows = r.iter().chain(&c).map(Gathered::len).sum();
+    let rows = r.iter().chain(c).map(Gathered::len).sum();
     let task = |task: usize| {
         let first = task * PIECES_PER_TASK;
         let pieces = pieces.iter().enumerate().skip(first).take(PIECES_PER_TASK);
@@ -456,10 +489,9 @@ fn integrate_piece(
     keys: &mut Vec<u64>,
 ) -> f64 {
     let mut integral = Integral::new(sizes, piece.d, piece.from);
-    let same = r.first == c.first || r.repeats == 0 || c.repeats == 0;
-    if r.others.is_empty() && c.others.is_empty() && same {
-        let value = if r.repeats > 0 { r.first } else { c.first };
-        integral.pass(value, r.repeats, c.repeats);
+    // Both look out for the same value.
+    if r.others.is_empty() && c.others.is_empty() {
+        integral.pass(r.usual, r.repeats, c.repeats);
     } else {
         integral.pass_gathered(r, c, keys);
     }
@@ -547,7 +579,7 @@ mod tests {
     }
 
     fn cells(r: &[f64], c: &[f64], grid: &Grid) -> f64 {
-        by_cells(&column(r), &column(c), grid, None)
+        by_cells(&column(r), &column(c), grid, &[], None)
             .unwrap()
             .statistic
     }
