@@ -133,18 +133,19 @@ impl Grid {
     /// which is seldom more than a float away, then by bisection.
     fn find_start(&self, cell: u32, guess: f64) -> f64 {
         let is_reached = |key: u64| self.map.cell(of_key(key)) >= cell;
+        let (least, most) = (f64::NEG_INFINITY.key(), f64::INFINITY.key());
         let (mut below, mut reached, mut step) = (guess.key(), guess.key(), 1);
         if is_reached(reached) {
-            below -= step;
+            below = (below - step).max(least);
             while is_reached(below) {
                 (reached, step) = (below, 2 * step);
-                below -= step;
+                below = below.saturating_sub(step).max(least);
             }
         } else {
-            reached += step;
+            reached = (reached + step).min(most);
             while !is_reached(reached) {
                 (below, step) = (reached, 2 * step);
-                reached += step;
+                reached = reached.saturating_add(step).min(most);
             }
         }
         while reached - below > 1 {
@@ -227,6 +228,23 @@ mod tests {
                 let start = grid.start(cell);
                 prop_assert!(grid.map.cell(start) as usize >= cell);
                 prop_assert!((grid.map.cell(start.next_down()) as usize) < cell);
+            }
+        }
+    }
+
+    #[test]
+    fn starts_are_found_at_the_ends_of_the_floats() {
+        for (low, high) in [
+            (-8e307, 8e307),
+            (1e307, 1.7e308),
+            (-1.7e308, -1e300),
+            (0.0, 1e-280),
+        ] {
+            for grid in grids(low, high, 4_096) {
+                for cell in [1, 2, 2_000, grid.map.len() - 2, grid.map.len() - 1] {
+                    let start = grid.start(cell.clamp(1, grid.map.len() - 1));
+                    assert!(start.is_finite(), "{grid:?} {cell}");
+                }
             }
         }
     }
