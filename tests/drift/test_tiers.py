@@ -49,6 +49,13 @@ for rows in (1, 7, 63, 64, 65, 2047, 2048, 2049, 20_001):
             assert (counts == np.histogram(finite, bins, (-3.0, 3.0))[0]).all(), (rows, bins)
             show(counts.tolist())
         run(values, awkward(values), 25)
+# So many that few bins are counted in pairs, and one pair so often that its counter would overflow.
+for values in (rng.normal(size=70_001), np.full(300_001, 0.25)):
+    for bins in (2, 17, 100, 126, 127, 128):
+        current = awkward(values, np.linspace(-3.0, 3.0, bins + 1))
+        counts = drift.histogram(current, bins, (-3.0, 3.0))[0]
+        assert (counts == np.histogram(current[np.isfinite(current)], bins, (-3.0, 3.0))[0]).all(), bins
+        show(counts.tolist())
 z = rng.normal(size=20_001)
 for dtype in (np.float16, np.float32, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64):
     current = np.abs(z * 30).astype(dtype)

@@ -378,3 +378,67 @@ fn map_cells_body<K: Domain>(map: &CellMap, block: &[K], cells: &mut [u32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn halves_count_what_comparing_counts(mut thresholds in prop::collection::vec(-50i32..50, 4..16), mixed in any::<u64>(),
+                                              values in prop::collection::vec(-60i32..60, 0..400)) {
+            thresholds.sort_unstable();
+            thresholds.dedup();
+            // Neighbours in the last bit share a half with a threshold; zeros of both signs are equal.
+            let near = |value: i32, place: usize| {
+                let value = f64::from(value) / 8.0;
+                let values = [value, value.next_up(), value.next_down(), value * 1e-310, -0.0];
+                values[(mixed >> (place % 61)) as usize % values.len()]
+            };
+            let thresholds: Vec<f64> = thresholds.into_iter().map(|value| f64::from(value) / 8.0).collect();
+            let values: Vec<f64> = values.into_iter().enumerate().map(|(place, value)| near(value, place)).collect();
+            let halves = Halves::new(&thresholds);
+            prop_assert_eq!(halves.is_some(), thresholds.len() >= 4);
+            let (mut counts, mut expected) = (vec![7; thresholds.len()], vec![7; thresholds.len()]);
+            count_reached(&values, &thresholds, halves.as_ref(), Ahead::default(), &mut counts);
+            compare_all(&values, &thresholds, Ahead::default(), &mut expected);
+            prop_assert_eq!(counts, expected);
+        }
+
+        #[test]
+        fn chosen_rows_are_listed_in_order(cells in prop::collection::vec(0u32..1_000, 0..200), chosen in prop::collection::vec(any::<u32>(), 32)) {
+            let (mut rows, mut plain) = ([0; BLOCK], [0; BLOCK]);
+            let count = pick(&chosen, &cells, Ahead::default(), &mut rows);
+            prop_assert_eq!(count, pick_body(&chosen, &cells, 0, 0, Ahead::default(), &mut plain));
+            prop_assert_eq!(&rows[..count], &plain[..count]);
+            let is_chosen = |row: &u32| (chosen[cells[*row as usize] as usize / 32] >> (cells[*row as usize] % 32)) & 1 == 1;
+            let expected: Vec<u32> = (0..cells.len() as u32).filter(is_chosen).collect();
+            prop_assert_eq!(&rows[..count], &expected);
+        }
+    }
+
+    #[test]
+    fn counters_of_four_bits_are_emptied_in_time() {
+        let thresholds: Vec<f64> = (0..15).map(f64::from).collect();
+        let halves = Halves::new(&thresholds);
+        for value in [-1.0, 0.0, 7.5, 20.0] {
+            let mut counts = vec![0; 15];
+            count_reached(
+                &[value; BLOCK],
+                &thresholds,
+                halves.as_ref(),
+                Ahead::default(),
+                &mut counts,
+            );
+            let reached = thresholds
+                .iter()
+                .filter(|threshold| **threshold <= value)
+                .count();
+            let expected: Vec<u64> = (0..15)
+                .map(|i| if i < reached { BLOCK as u64 } else { 0 })
+                .collect();
+            assert_eq!(counts, expected);
+        }
+    }
+}

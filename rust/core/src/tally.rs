@@ -16,6 +16,9 @@ const LANES_UP_TO: usize = 2048;
 /// Up to this many places pairs are counted: a table of them fits the first-level cache.
 const PAIRS_UP_TO: usize = 128;
 
+/// Numbers that pairs can make: no check is needed where one of them is the index. Memory that is not touched costs nothing.
+const PAIRS: usize = 1 << 16;
+
 /// Below this many numbers the tables for pairs cost more than they save.
 const PAIRS_FROM: usize = 1 << 16;
 
@@ -34,15 +37,15 @@ pub(crate) struct Tally {
 enum Table {
     /// One table of counters, or [`LANES`] end to end; and numbers counted since they were emptied.
     Single(Vec<u32>, usize),
-    /// Two tables, asked by the number that a pair makes; and blocks counted since they were emptied.
-    Pairs(Box<[[u16; 1 << 16]; 2]>, usize),
+    /// Two tables of [`PAIRS`] end to end, asked by the number that a pair makes; and blocks counted since they were emptied.
+    Pairs(Vec<u16>, usize),
 }
 
 impl Tally {
     /// Start counting about `rows` numbers below `len`.
     pub(crate) fn new(len: usize, rows: usize) -> Self {
         let table = match (len, rows) {
-            (2..=PAIRS_UP_TO, PAIRS_FROM..) => Table::pairs(),
+            (2..=PAIRS_UP_TO, PAIRS_FROM..) => Table::Pairs(vec![0; 2 * PAIRS], 0),
             (..=LANES_UP_TO, _) => Table::Single(vec![0; LANES * len], 0),
             _ => Table::Single(vec![0; len], 0),
         };
@@ -103,7 +106,7 @@ impl Tally {
             }
             Table::Pairs(tables, since) => {
                 *since = 0;
-                for table in tables.iter_mut() {
+                for table in tables.chunks_mut(PAIRS) {
                     for (other, row) in table.chunks_mut(len).take(len).enumerate() {
                         let mut sum = 0;
                         for (total, count) in self.counts.iter_mut().zip(row) {
@@ -115,17 +118,6 @@ impl Tally {
                     }
                 }
             }
-        }
-    }
-}
-
-impl Table {
-    fn pairs() -> Self {
-        // Zeroed memory of this size costs nothing where it is not touched.
-        let tables: Vec<[u16; 1 << 16]> = vec![[0; 1 << 16]; 2];
-        match tables.into_boxed_slice().try_into() {
-            Ok(tables) => Self::Pairs(tables, 0),
-            Err(_) => unreachable!("there are two tables"),
         }
     }
 }
@@ -164,8 +156,13 @@ fn add_one(table: &mut [u32], at: u32) {
     }
 }
 
-fn count_pairs(tables: &mut [[u16; 1 << 16]; 2], pairs: &[u16], ahead: Ahead) {
-    let [a, b] = tables;
+fn count_pairs(tables: &mut [u16], pairs: &[u16], ahead: Ahead) {
+    let Some((a, b)) = tables.split_first_chunk_mut::<PAIRS>() else {
+        return;
+    };
+    let Some(b) = b.first_chunk_mut::<PAIRS>() else {
+        return;
+    };
     let (fours, rest) = pairs.as_chunks::<4>();
     for (row, four) in (0..).step_by(8).zip(fours) {
         ahead.fetch(row);
