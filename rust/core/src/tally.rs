@@ -20,7 +20,7 @@ const PAIRS_UP_TO: usize = 128;
 const PAIRS: usize = 1 << 16;
 
 /// Below this many numbers the tables for pairs cost more than they save.
-const PAIRS_FROM: usize = 1 << 16;
+const PAIRS_FROM: usize = 1 << 17;
 
 /// Blocks after which a table of pairs must be emptied: half of a block's pairs go into each of two tables.
 const FULL_AFTER: usize = u16::MAX as usize / (BLOCK / 4);
