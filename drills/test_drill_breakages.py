@@ -126,9 +126,14 @@ class Checkout:
         command = ("cargo", "test", "-p", "tidewheel-core", "--lib", "--quiet", "--", "--exact", *names)
         code, told = self.run(*command, timeout_s=timeout_s)
         assert f"running {len(names)} test" in told, told
-        why = re.search(r"panicked at .*\n(?:Test failed: )?(.*)", told)
-        assert bool(code) == bool(why), told
-        return {why[0].splitlines()[0]: why[1]} if why else {}
+        panic = re.search(r"panicked at (.*):(\d+):\d+:\n(.*)", told)
+        assert bool(code) == bool(panic), told
+        if panic is None:
+            return {}
+        # Of an assertion with words of its own these alone are told, so where it stands says what it is.
+        before, _, _ = (self.folder / panic[1]).read_text().partition("mod tests {")
+        kind = "assertion" if int(panic[2]) > before.count("\n") else "panic"
+        return {f"{panic[1]}:{panic[2]}": f"{kind}: {panic[3]}"}
 
     def _test_python(self, tests: list[str], timeout_s: int) -> dict[str, str]:
         report = self.folder / "report.xml"

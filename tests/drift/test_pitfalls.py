@@ -206,4 +206,4 @@ def test_every_named_test_has_a_breakage():
         )
         seen[breakage["item"]] |= {test.partition("[")[0] for test in breakage["tests"]}
     assert len({breakage["name"] for breakage in breakages}) == len(breakages)
-    assert seen == named_tests()
+    assert not any(tests - seen[item] for item, tests in named_tests().items())
