@@ -103,7 +103,7 @@ drill: setup
 	$(BIN)/python -m pytest drills -q -s --ignore=drills/test_drill_breakages.py
 
 # Breaks a copy of the drift core in some ninety ways, one at a time, and sees the tests of docs/pitfalls.md fail
-# (15 minutes of one core; ARGS="-k NAME" for one).
+# (25 minutes of one core; ARGS="-k NAME" for one).
 breakages: setup
 	$(BIN)/python -m pytest drills/test_drill_breakages.py -q -s $(ARGS)
 
