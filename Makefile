@@ -14,7 +14,7 @@ FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpa
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 
-.PHONY: setup demo test lint bench peers bench-peers golden bench-instructions agreement calibration over-time drill wheel check-wheel fuzz format clean
+.PHONY: setup demo test lint bench peers bench-peers golden bench-instructions agreement calibration over-time drill breakages wheel check-wheel fuzz format clean
 
 setup: $(EXTENSION)
 
@@ -100,7 +100,12 @@ over-time: setup
 
 # What takes too long for every change: the demo, killed at six points and started again (15 minutes).
 drill: setup
-	$(BIN)/python -m pytest drills -q -s
+	$(BIN)/python -m pytest drills -q -s --ignore=drills/test_drill_breakages.py
+
+# Breaks a copy of the drift core in some ninety ways, one at a time, and sees the tests of docs/pitfalls.md fail
+# (25 minutes of one core; ARGS="-k NAME" for one).
+breakages: setup
+	$(BIN)/python -m pytest drills/test_drill_breakages.py -q -s $(ARGS)
 
 # dist/ gets the wheel (for Python 3.11 and every later one) and the source distribution.
 wheel: setup

@@ -41,7 +41,8 @@ def test_counts_are_those_of_whole_numbers():
 def check_golden(row):
     n, m, h, alternative, expected = row
     found, exact = accurate(h / math.lcm(n, m), n, m, alternative)
-    assert found == pytest.approx(float(expected), rel=COUNTED if exact else EXPANDED), row
+    # Most are far below what `approx` takes for 0.
+    assert found == pytest.approx(float(expected), rel=COUNTED if exact else EXPANDED, abs=0), row
     return *row, exact
 
 

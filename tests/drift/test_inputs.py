@@ -90,8 +90,9 @@ def test_numbers_are_read(values):
 
 
 def test_float32_meets_double_edges_exactly():
-    # 0.1 as float32 is above 0.1, and so in the upper bin.
+    # 0.1 as float32 is above 0.1, and so in the upper bin; 0.7 as float32 is below 0.7, and so in the lower.
     assert drift.histogram(np.array([0.1], "f4"), [0.0, 0.1, 1.0])[0].tolist() == [0, 1]
+    assert drift.histogram(np.array([0.7], "f4"), [0.0, 0.7, 1.0])[0].tolist() == [1, 0]
 
 
 NULLS = {
@@ -134,7 +135,11 @@ def test_bitmaps_of_any_length_and_offset(rng, length):
 
 
 def test_unknown_null_count_and_null_buffers():
-    # Exported anew, a slice has null_count = -1; without nulls its bitmap is a NULL pointer.
+    # pyarrow counts before it exports, and has no array without memory: these are made by hand, with null_count = -1.
+    for bitmap, missing in ((None, 0), (0b1111101, 1)):
+        result = drift.ks([3.0], Counted(VALUES, bitmap))
+        assert (result.m, result.beside.missing) == (7 - missing, (0, missing))
+    assert len(inputs.read_array("x", Counted([]))) == 0
     sliced = pa.array([1.0, None, 3.0]).slice(1)
     assert drift.ks([3.0], sliced).m == 1
     assert drift.ks([1.0], pa.array([1.0, 2.0])).m == 2
@@ -348,12 +353,14 @@ CountedArray._fields_ = [
 
 
 class Counted:
-    """One array of doubles whose release callback counts its calls."""
+    """One array of doubles whose release callback counts its calls; its buffers are NULL where there is nothing."""
 
-    def __init__(self, values):
+    def __init__(self, values, bitmap=None):
         self.released = 0
-        self.data = np.array(values)
-        self.buffers = (ctypes.c_void_p * 2)(None, self.data.ctypes.data)
+        self.data = np.array(values, "f8")
+        self.bits = None if bitmap is None else np.array([bitmap], "u1")
+        parts = self.bits, self.data if values else None
+        self.buffers = (ctypes.c_void_p * 2)(*(None if part is None else part.ctypes.data for part in parts))
         self.release = RELEASE(self._count)
         # The schema can be pyarrow's; the array is ours.
         self.schema, _ = pa.array(self.data).__arrow_c_array__()

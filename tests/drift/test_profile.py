@@ -277,12 +277,12 @@ REFUSED = {
         "got 'holm'",
     ),
     "window of another profile": (
-        lambda p: p.compare(Profile.fit({"a": [3.0]}).window()),
+        lambda p: p.compare(Profile.fit({"a": [1.0, 3.0], "s": ["x", "y"]}).window()),
         InputError,
         "must be one of this profile",
     ),
     "merging another profile": (
-        lambda p: p.window().merge(Profile.fit({"a": [3.0]}).window()),
+        lambda p: p.window().merge(Profile.fit({"a": [1.0, 3.0], "s": ["x", "y"]}).window()),
         InputError,
         "must have one profile to be merged",
     ),
