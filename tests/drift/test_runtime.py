@@ -101,7 +101,10 @@ def test_other_threads_may_write_meanwhile(samples):
         noise = np.random.default_rng(0)
         while not stop.is_set():
             start = int(noise.integers(0, len(values) - 1000))
-            values[start : start + 1000] = noise.choice([np.nan, np.inf, 1e308, 0.0, -1.0], 1000)
+            special = noise.choice([np.nan, np.inf, 1e308, 0.0, -1.0], 1000)
+            # Ordinary values too, so that cells hold now more and now fewer rows than they were counted with.
+            ordinary = samples[1][int(noise.integers(0, len(samples[1]) - 1000)) :][:1000]
+            values[start : start + 1000] = special if noise.random() < 0.2 else ordinary
 
     writer = threading.Thread(target=scribble)
     writer.start()

@@ -122,11 +122,16 @@ impl CellMap {
     }
 
     fn unevenness<K: Domain>(&self, sorted: &[K]) -> u64 {
-        let mut squares = 0u64;
-        for run in sorted.chunk_by(|a, b| self.cell(*a) == self.cell(*b)) {
-            squares += (run.len() as u64).pow(2);
+        let (mut squares, mut run, mut before) = (0, 0, u32::MAX);
+        for value in sorted {
+            let cell = self.cell(*value);
+            if cell != before {
+                squares += run * run;
+                (run, before) = (0, cell);
+            }
+            run += 1;
         }
-        squares
+        squares + run * run
     }
 }
 

@@ -122,14 +122,14 @@ fn count_indices<K: Domain, const N: usize>(
             tally.count(indices, ahead);
         });
     });
-    let mut totals: [Vec<Counted>; N] = [(); N].map(|()| Vec::with_capacity(states.len()));
+    let mut totals = [(); N].map(|()| Counted::new(len));
     for state in states {
         for (total, (parts, tally)) in totals.iter_mut().zip(state) {
-            let counts = tally.finish();
-            total.push(Counted { counts, parts });
+            total.parts.add(&parts);
+            tally.add_to(&mut total.counts);
         }
     }
-    totals.map(|states| Counted::sum(states, len))
+    totals
 }
 
 /// Counts how many values reach each threshold; neighbouring differences are the slots.

@@ -30,6 +30,8 @@ const FULL_ROWS: usize = 1 << 31;
 
 /// Counts of the numbers below `len`.
 pub(crate) struct Tally {
+    len: usize,
+    /// What was emptied from the table; none before that.
     counts: Vec<u64>,
     table: Table,
 }
@@ -49,22 +51,17 @@ impl Tally {
             (..=LANES_UP_TO, _) => Table::Single(vec![0; LANES * len], 0),
             _ => Table::Single(vec![0; len], 0),
         };
-        Self {
-            counts: vec![0; len],
-            table,
-        }
+        let counts = Vec::new();
+        Self { len, counts, table }
     }
 
     /// Count the numbers found for a block; meanwhile ask for the memory of the next one.
     pub(crate) fn count(&mut self, numbers: &[u32], ahead: Ahead) {
-        let len = self.counts.len();
-        match &mut self.table {
+        let is_full = match &mut self.table {
             Table::Single(table, since) => {
                 *since += numbers.len();
-                count_single(table, len, numbers, ahead);
-                if *since >= FULL_ROWS {
-                    self.flush();
-                }
+                count_single(table, self.len, numbers, ahead);
+                *since >= FULL_ROWS
             }
             Table::Pairs(tables, since) => {
                 *since += 1;
@@ -72,33 +69,40 @@ impl Tally {
                 let (others, odd) = others.split_at(some.len());
                 let mut pairs = [0; BLOCK / 2];
                 let pairs = &mut pairs[..some.len()];
-                dispatch::pair(some, others, len as u16, pairs);
+                dispatch::pair(some, others, self.len as u16, pairs);
                 count_pairs(tables, pairs, ahead);
-                for &number in odd {
-                    if let Some(count) = self.counts.get_mut(number as usize) {
+                if let [number] = odd {
+                    self.counts.resize(self.len, 0);
+                    if let Some(count) = self.counts.get_mut(*number as usize) {
                         *count += 1;
                     }
                 }
-                if *since >= FULL_AFTER {
-                    self.flush();
-                }
+                *since >= FULL_AFTER
             }
+        };
+        if is_full {
+            let mut counts = std::mem::take(&mut self.counts);
+            counts.resize(self.len, 0);
+            self.empty_into(&mut counts);
+            self.counts = counts;
         }
     }
 
-    /// The counts of all numbers.
-    pub(crate) fn finish(mut self) -> Vec<u64> {
-        self.flush();
-        self.counts
+    /// Add the counts of all numbers to `totals`.
+    pub(crate) fn add_to(mut self, totals: &mut [u64]) {
+        for (total, count) in totals.iter_mut().zip(&self.counts) {
+            *total += count;
+        }
+        self.empty_into(totals);
     }
 
-    fn flush(&mut self) {
-        let len = self.counts.len().max(1);
+    fn empty_into(&mut self, totals: &mut [u64]) {
+        let len = self.len.max(1);
         match &mut self.table {
             Table::Single(table, since) => {
                 *since = 0;
                 for lane in table.chunks_mut(len) {
-                    for (total, count) in self.counts.iter_mut().zip(lane) {
+                    for (total, count) in totals.iter_mut().zip(lane) {
                         *total += u64::from(*count);
                         *count = 0;
                     }
@@ -109,12 +113,12 @@ impl Tally {
                 for table in tables.chunks_mut(PAIRS) {
                     for (other, row) in table.chunks_mut(len).take(len).enumerate() {
                         let mut sum = 0;
-                        for (total, count) in self.counts.iter_mut().zip(row) {
+                        for (total, count) in totals.iter_mut().zip(row) {
                             *total += u64::from(*count);
                             sum += u64::from(*count);
                             *count = 0;
                         }
-                        self.counts[other] += sum;
+                        totals[other] += sum;
                     }
                 }
             }
@@ -181,6 +185,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn counts(tally: Tally) -> Vec<u64> {
+        let mut totals = vec![0; tally.len];
+        tally.add_to(&mut totals);
+        totals
+    }
+
     proptest! {
         #[test]
         fn all_tables_count_alike(len in 2usize..=PAIRS_UP_TO, blocks in prop::collection::vec(0usize..=BLOCK, 1..5),
@@ -196,8 +206,8 @@ mod tests {
                 single.count(&numbers, Ahead::default());
                 paired.count(&numbers, Ahead::default());
             }
-            prop_assert_eq!(single.finish(), naive.clone());
-            prop_assert_eq!(paired.finish(), naive);
+            prop_assert_eq!(&counts(single), &naive);
+            prop_assert_eq!(&counts(paired), &naive);
         }
     }
 
@@ -208,7 +218,7 @@ mod tests {
         for _ in 0..300 {
             tally.count(&[2; BLOCK], Ahead::default());
         }
-        assert_eq!(tally.finish(), [0, 0, 300 * BLOCK as u64]);
+        assert_eq!(counts(tally), [0, 0, 300 * BLOCK as u64]);
         // Lanes are emptied long before 2^32, and added up in 64 bits.
         let mut tally = Tally::new(3, 0);
         if let Table::Single(table, since) = &mut tally.table {
@@ -222,6 +232,6 @@ mod tests {
             tally.counts,
             [(1 << 40) + each + 1, (1 << 40) + each, (1 << 40) + each]
         );
-        assert_eq!(tally.finish()[1], (1 << 40) + each);
+        assert_eq!(counts(tally)[1], (1 << 40) + each);
     }
 }
