@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from test_psi import report
+from test_psi import case, report
 from tidewheel import drift
 
 SHAPES = {
@@ -26,10 +26,13 @@ def samples(rows, shape):
 
 
 def rival(reference, current):
-    """SciPy's result and the seconds it took."""
-    start = time.perf_counter()
-    result = stats.ks_2samp(reference, current)
-    return result, time.perf_counter() - start
+    """SciPy's result and the seconds it took, the lesser of two times."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        result = stats.ks_2samp(reference, current)
+        times.append(time.perf_counter() - start)
+    return result, min(times)
 
 
 def check(found, expected):
@@ -40,13 +43,13 @@ def check(found, expected):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize("rows", RAW)
-def test_two_raw_samples(benchmark, rows, shape, threads):
+def test_two_raw_samples(request, benchmark, rows, shape, threads):
     reference, current = samples(rows, shape)
     expected, rival_s = rival(reference, current)
     check(drift.ks(reference, current, threads=threads), expected)
-    benchmark.pedantic(drift.ks, (reference, current), {"threads": threads}, rounds=7, warmup_rounds=1)
+    benchmark.pedantic(drift.ks, (reference, current), {"threads": threads}, rounds=21, warmup_rounds=1)
     must, aim = RAW[rows]
-    row = None if must is None else f"KS, exact D, both raw, {rows:,} each"
+    row = None if must is None else f"KS, exact D, both raw, {rows:,} each{case(request)}"
     ratio = report(benchmark, rival_s, rows, RIVAL, row=row, must=must, aim=aim)
     assert must is None or ratio >= must
 
@@ -54,12 +57,12 @@ def test_two_raw_samples(benchmark, rows, shape, threads):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize("rows", [1_000_000, 10_000_000])
-def test_fitted_reference(benchmark, rows, shape, threads):
+def test_fitted_reference(request, benchmark, rows, shape, threads):
     reference, current = samples(rows, shape)
     expected, rival_s = rival(reference, current)
     fitted = drift.fit_ks(reference)
     check(drift.ks(fitted, current, threads=threads), expected)
-    benchmark.pedantic(drift.ks, (fitted, current), {"threads": threads}, rounds=7, warmup_rounds=1)
-    row = f"KS, exact D, fitted reference, {rows:,}"
+    benchmark.pedantic(drift.ks, (fitted, current), {"threads": threads}, rounds=21, warmup_rounds=1)
+    row = f"KS, exact D, fitted reference, {rows:,}{case(request)}"
     ratio = report(benchmark, rival_s, rows, RIVAL, row=row, must=FITTED_MUST, aim=FITTED_AIM)
     assert ratio >= FITTED_MUST

@@ -64,7 +64,7 @@ def test_two_threads(benchmark):
     rng = np.random.default_rng(10)
     reference, current = rng.normal(size=4_000_000), rng.normal(0.02, 1, 4_000_000)
     times = {1: [], 2: []}
-    for _ in range(9):
+    for _ in range(31):
         for threads, taken in times.items():
             start = time.perf_counter()
             drift.ks(reference, current, threads=threads)

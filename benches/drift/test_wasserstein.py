@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from test_psi import report
+from test_psi import case, report
 from tidewheel import drift
 
 SHAPES = {
@@ -23,7 +23,7 @@ MUST, AIM = 30.0, 80.0
 @pytest.mark.parametrize("shift", [0.0, 0.01, 0.5])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize("rows", [1_000_000, 10_000_000])
-def test_two_raw_samples(benchmark, rows, shape, shift, threads):
+def test_two_raw_samples(request, benchmark, rows, shape, shift, threads):
     rng = np.random.default_rng(2)
     reference, current = shape(rng.normal(size=rows)), shape(rng.normal(shift, 1, rows))
     start = time.perf_counter()
@@ -36,6 +36,6 @@ def test_two_raw_samples(benchmark, rows, shape, shift, threads):
         drift.wasserstein, (reference, current), {"threads": threads}, rounds=15, warmup_rounds=1
     )
     rival = "scipy.stats.wasserstein_distance"
-    row = "Wasserstein, both raw"
+    row = f"Wasserstein, both raw, {rows:,} each{case(request)}"
     ratio = report(benchmark, rival_s, rows, rival, row=row, must=MUST, aim=AIM)
     assert ratio >= MUST

@@ -200,7 +200,10 @@ mod tests {
             let mut naive = vec![0u64; len];
             let mut next = seed;
             for rows in blocks {
-                let mut random = || { next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); (next >> 16) % len as u32 };
+                let mut random = || {
+                    next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (next >> 16) % len as u32
+                };
                 let numbers: Vec<u32> = (0..rows).map(|_| random()).collect();
                 numbers.iter().for_each(|number| naive[*number as usize] += 1);
                 single.count(&numbers, Ahead::default());
