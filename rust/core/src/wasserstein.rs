@@ -10,13 +10,13 @@
 
 use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
-use crate::column::{BLOCK, Column, Infinities, Parts, TASK_ROWS, Task};
-use crate::dispatch;
+use crate::column::{Column, Infinities, Parts};
 use crate::domain::{Common, Domain};
 use crate::error::Error;
+use crate::integral::{Integral, Sizes, Sum, to_float};
 use crate::ks;
-use crate::merge;
-use crate::offsets::{self, Grid, of_key};
+use crate::offset_sums::{Cell, Sums, count};
+use crate::offsets::Grid;
 use crate::parallel;
 use crate::select;
 
@@ -115,120 +115,6 @@ fn choose_grid(rows: usize, sample: &[f64]) -> Option<Grid> {
     Grid::new(CellMap::choose(sample, cells)).or_else(keyed)
 }
 
-/// How `d = m i - n j` after `i` reference and `j` current rows becomes `F - G`.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    n: u64,
-    m: u64,
-    /// `d` below all finite values; 0 unless minus infinity has not the same share in both samples.
-    start: i128,
-    /// `d` lost to plus infinity.
-    end: i128,
-}
-
-impl Sizes {
-    fn new(reference: &Parts, current: &Parts) -> Result<Self, Error> {
-        let (n, m) = (reference.numbers(), current.numbers());
-        if n == 0 || m == 0 {
-            return Err(Error::no_numbers(n, m));
-        }
-        let sizes = Self {
-            n,
-            m,
-            start: 0,
-            end: 0,
-        };
-        Ok(Self {
-            start: sizes.step(reference.infinite_below, current.infinite_below),
-            end: sizes.step(reference.infinite_above, current.infinite_above),
-            ..sizes
-        })
-    }
-
-    /// What `r` reference and `c` current rows add to `d`.
-    fn step(&self, r: u64, c: u64) -> i128 {
-        i128::from(self.m) * i128::from(r) - i128::from(self.n) * i128::from(c)
-    }
-
-    /// `F - G` where `d` is given.
-    fn difference(&self, d: i128) -> f64 {
-        to_float(d) / (self.n as f64 * self.m as f64)
-    }
-
-    fn is_infinite(&self) -> bool {
-        self.start != 0 || self.end != 0
-    }
-}
-
-/// An integer as a float. Most fit 64 bits, which turn into a float much faster.
-fn to_float(integer: i128) -> f64 {
-    i64::try_from(integer).map_or_else(|_| integer as f64, |integer| integer as f64)
-}
-
-/// A sum that carries what each addition rounds away (Neumaier 1974).
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    total: f64,
-    lost: f64,
-}
-
-impl Sum {
-    fn add(&mut self, term: f64) {
-        let total = self.total + term;
-        self.lost += if self.total.abs() >= term.abs() {
-            (self.total - total) + term
-        } else {
-            (term - total) + self.total
-        };
-        self.total = total;
-    }
-
-    fn value(&self) -> f64 {
-        if self.total.is_finite() {
-            self.total + self.lost
-        } else {
-            self.total
-        }
-    }
-}
-
-/// The integral of `|F - G|` as far as it has come; all terms are at least 0.
-struct Integral<'a, K> {
-    sizes: &'a Sizes,
-    sum: Sum,
-    d: i128,
-    at: Option<K>,
-}
-
-impl<'a, K: Domain> Integral<'a, K> {
-    /// Start at `at` (or at the first value met), where `d` is given.
-    fn new(sizes: &'a Sizes, d: i128, at: Option<K>) -> Self {
-        let sum = Sum::default();
-        Self { sizes, sum, d, at }
-    }
-
-    /// Go on to `next`, which no value since then lies below.
-    fn reach(&mut self, next: K) {
-        // Where F and G are equal an infinite gap must not make NaN.
-        if let (Some(at), true) = (self.at, self.d != 0) {
-            self.sum
-                .add(self.sizes.difference(self.d).abs() * at.gap(next));
-        }
-        self.at = Some(next);
-    }
-
-    fn pass(&mut self, value: K, r: usize, c: usize) {
-        self.reach(value);
-        self.d += self.sizes.step(r as u64, c as u64);
-    }
-
-    fn pass_all(&mut self, r: &mut [K], c: &mut [K]) {
-        merge::sort(r);
-        merge::sort(c);
-        merge::walk(r, c, |value, r, c| self.pass(value, r, c));
-    }
-}
-
 fn sorted<K: Domain>(reference: &Column<'_>, current: &Column<'_>) -> Result<Distance, Error> {
     let (mut r, reference) = select::collect::<K>(reference, Infinities::Leave);
     let (mut c, current) = select::collect::<K>(current, Infinities::Leave);
@@ -244,111 +130,6 @@ fn sorted<K: Domain>(reference: &Column<'_>, current: &Column<'_>) -> Result<Dis
         reference,
         current,
     })
-}
-
-/// Rows of a cell and the sum of their offsets.
-#[derive(Debug, Clone, Copy, Default)]
-struct Cell<C, S> {
-    rows: C,
-    offsets: S,
-}
-
-impl Cell<u32, i64> {
-    fn widen(&self) -> Cell<u64, i128> {
-        let (rows, offsets) = (self.rows.into(), self.offsets.into());
-        Cell { rows, offsets }
-    }
-}
-
-impl Cell<u64, i128> {
-    fn add(&self, other: Self) -> Self {
-        let (rows, offsets) = (self.rows + other.rows, self.offsets + other.offsets);
-        Self { rows, offsets }
-    }
-}
-
-/// Tasks after which the sums of offsets may be full.
-const FULL_AFTER: usize = offsets::ROWS_THAT_FIT / TASK_ROWS;
-
-/// What is counted of a column: in narrow numbers first, which are added up in wide ones before one could overflow.
-struct Sums {
-    narrow: Vec<Cell<u32, i64>>,
-    /// None as long as the narrow ones hold all.
-    wide: Vec<Cell<u64, i128>>,
-    tasks: usize,
-    parts: Parts,
-}
-
-impl Sums {
-    fn new(cells: usize) -> Self {
-        Self {
-            narrow: vec![Cell::default(); cells],
-            wide: Vec::new(),
-            tasks: 0,
-            parts: Parts::default(),
-        }
-    }
-
-    fn count(&mut self, column: &Column<'_>, task: Task, grid: &Grid) {
-        if self.tasks == FULL_AFTER {
-            self.flush();
-        }
-        self.tasks += 1;
-        let narrow = &mut self.narrow;
-        let (mut cells, mut offsets) = ([0u32; BLOCK], [0i64; BLOCK]);
-        column.blocks_ahead::<f64>(task, Infinities::Leave, &mut self.parts, |block, ahead| {
-            let (cells, offsets) = (&mut cells[..block.len()], &mut offsets[..block.len()]);
-            dispatch::locate(grid, block, cells, offsets);
-            for (row, (cells, offsets)) in
-                (0..).step_by(8).zip(cells.chunks(8).zip(offsets.chunks(8)))
-            {
-                ahead.fetch(row);
-                for (cell, offset) in cells.iter().zip(offsets) {
-                    if let Some(cell) = narrow.get_mut(*cell as usize) {
-                        cell.rows += 1;
-                        // In the open outer cells offsets mean nothing and may overflow.
-                        cell.offsets = cell.offsets.wrapping_add(*offset);
-                    }
-                }
-            }
-        });
-    }
-
-    fn flush(&mut self) {
-        self.tasks = 0;
-        self.wide.resize(self.narrow.len(), Cell::default());
-        for (wide, narrow) in self.wide.iter_mut().zip(&mut self.narrow) {
-            *wide = wide.add(narrow.widen());
-            *narrow = Cell::default();
-        }
-    }
-
-    fn get(&self, cell: usize) -> Cell<u64, i128> {
-        let narrow = self.narrow[cell].widen();
-        self.wide.get(cell).map_or(narrow, |wide| wide.add(narrow))
-    }
-
-    fn add(mut self, other: Self) -> Self {
-        self.parts.add(&other.parts);
-        self.flush();
-        for (cell, wide) in self.wide.iter_mut().enumerate() {
-            *wide = wide.add(other.get(cell));
-        }
-        self
-    }
-}
-
-/// Count two columns in one go.
-fn count(columns: [&Column<'_>; 2], grid: &Grid, threads: Option<usize>) -> [Sums; 2] {
-    let tasks = Task::of(&columns);
-    let threads = parallel::threads_for(threads, columns[0].len() + columns[1].len());
-    let start = || [(); 2].map(|()| Sums::new(grid.map.len()));
-    let states = parallel::fold(tasks.len(), threads, start, |sums, task| {
-        let (side, task) = tasks[task];
-        sums[side].count(columns[side], task, grid);
-    });
-    let add = |[r, c]: [Sums; 2], [more_r, more_c]: [Sums; 2]| [r.add(more_r), c.add(more_c)];
-    states.into_iter().reduce(add).unwrap_or_else(start)
 }
 
 /// A cell to be sorted: its number and rows, `d` before its first row, and its borders, if it has them.
@@ -499,58 +280,6 @@ fn integrate_piece(
         integral.reach(to);
     }
     integral.sum.value()
-}
-
-/// Terms added up plainly before the sum that carries what is lost: too few to lose a digit that counts.
-const PLAIN_TERMS: usize = 64;
-
-impl Integral<'_, f64> {
-    /// Go on over the rows of a cell, by their keys if these leave a bit free and no number overflows.
-    fn pass_gathered(&mut self, r: &Gathered<f64>, c: &Gathered<f64>, keys: &mut Vec<u64>) {
-        let Sizes { n, m, .. } = *self.sizes;
-        keys.clear();
-        r.keys_into(keys);
-        c.keys_into(keys);
-        let ends = |(low, high): (u64, u64), key: &u64| (low.min(*key), high.max(*key));
-        let (low, high) = keys.iter().fold((u64::MAX, 0), ends);
-        let is_narrow = high - low < 1 << 63 && (of_key(high) - of_key(low)).is_finite();
-        let fits = n.checked_mul(m).is_some_and(|most| most < 1 << 62);
-        if is_narrow && fits {
-            self.pass_keys(keys, r.len(), low, [m as i64, -(n as i64)]);
-        } else {
-            let (mut all_r, mut all_c) = (Vec::new(), Vec::new());
-            r.copy_into(&mut all_r);
-            c.copy_into(&mut all_c);
-            self.pass_all(&mut all_r, &mut all_c);
-        }
-    }
-
-    /// Go on over keys from `low` on, the first `len` of them the reference's; `steps` is what a row of either adds to `d`.
-    ///
-    /// What is clever: distances from the least key are sorted as integers, the sample in their lowest bit, and then
-    /// integrated without a branch: between equal values lies no gap, so their order does not matter.
-    fn pass_keys(&mut self, keys: &mut [u64], len: usize, low: u64, steps: [i64; 2]) {
-        let (reference, current) = keys.split_at_mut(len);
-        reference
-            .iter_mut()
-            .for_each(|key| *key = (*key - low) << 1);
-        current
-            .iter_mut()
-            .for_each(|key| *key = ((*key - low) << 1) | 1);
-        keys.sort_unstable();
-        self.reach(of_key(low));
-        let (mut d, mut at, unit) = (self.d as i64, of_key(low), self.sizes.difference(1));
-        for keys in keys.chunks(PLAIN_TERMS) {
-            let mut sum = 0.0;
-            for key in keys {
-                let value = of_key(low + (key >> 1));
-                sum += (d as f64).abs() * unit * (value - at);
-                (d, at) = (d + steps[(key & 1) as usize], value);
-            }
-            self.sum.add(sum);
-        }
-        (self.d, self.at) = (d.into(), Some(at));
-    }
 }
 
 #[cfg(test)]

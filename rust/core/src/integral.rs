@@ -1,0 +1,181 @@
+//! The integral of `|F - G|` over sorted values, F and G being the distribution functions of two samples.
+//!
+//! Differences are whole numbers `d = m i - n j` until they meet a gap, and all that is added up is at least 0: no digits cancel.
+
+use crate::cell_rows::Gathered;
+use crate::column::Parts;
+use crate::domain::Domain;
+use crate::error::Error;
+use crate::merge;
+use crate::offsets::of_key;
+
+/// How `d = m i - n j` after `i` reference and `j` current rows becomes `F - G`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) n: u64,
+    pub(crate) m: u64,
+    /// `d` below all finite values; 0 unless minus infinity has not the same share in both samples.
+    start: i128,
+    /// `d` lost to plus infinity.
+    end: i128,
+}
+
+impl Sizes {
+    pub(crate) fn new(reference: &Parts, current: &Parts) -> Result<Self, Error> {
+        let (n, m) = (reference.numbers(), current.numbers());
+        if n == 0 || m == 0 {
+            return Err(Error::no_numbers(n, m));
+        }
+        let sizes = Self {
+            n,
+            m,
+            start: 0,
+            end: 0,
+        };
+        Ok(Self {
+            start: sizes.step(reference.infinite_below, current.infinite_below),
+            end: sizes.step(reference.infinite_above, current.infinite_above),
+            ..sizes
+        })
+    }
+
+    /// What `r` reference and `c` current rows add to `d`.
+    pub(crate) fn step(&self, r: u64, c: u64) -> i128 {
+        i128::from(self.m) * i128::from(r) - i128::from(self.n) * i128::from(c)
+    }
+
+    /// `F - G` where `d` is given.
+    pub(crate) fn difference(&self, d: i128) -> f64 {
+        to_float(d) / (self.n as f64 * self.m as f64)
+    }
+
+    pub(crate) fn is_infinite(&self) -> bool {
+        self.start != 0 || self.end != 0
+    }
+}
+
+/// An integer as a float. Most fit 64 bits, which turn into a float much faster.
+pub(crate) fn to_float(integer: i128) -> f64 {
+    i64::try_from(integer).map_or_else(|_| integer as f64, |integer| integer as f64)
+}
+
+/// A sum that carries what each addition rounds away (Neumaier 1974).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sum {
+    total: f64,
+    lost: f64,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, term: f64) {
+        let total = self.total + term;
+        self.lost += if self.total.abs() >= term.abs() {
+            (self.total - total) + term
+        } else {
+            (term - total) + self.total
+        };
+        self.total = total;
+    }
+
+    pub(crate) fn value(&self) -> f64 {
+        if self.total.is_finite() {
+            self.total + self.lost
+        } else {
+            self.total
+        }
+    }
+}
+
+/// The integral of `|F - G|` as far as it has come; all terms are at least 0.
+pub(crate) struct Integral<'a, K> {
+    sizes: &'a Sizes,
+    pub(crate) sum: Sum,
+    d: i128,
+    at: Option<K>,
+}
+
+impl<'a, K: Domain> Integral<'a, K> {
+    /// Start at `at` (or at the first value met), where `d` is given.
+    pub(crate) fn new(sizes: &'a Sizes, d: i128, at: Option<K>) -> Self {
+        let sum = Sum::default();
+        Self { sizes, sum, d, at }
+    }
+
+    /// Go on to `next`, which no value since then lies below.
+    pub(crate) fn reach(&mut self, next: K) {
+        // Where F and G are equal an infinite gap must not make NaN.
+        if let (Some(at), true) = (self.at, self.d != 0) {
+            self.sum
+                .add(self.sizes.difference(self.d).abs() * at.gap(next));
+        }
+        self.at = Some(next);
+    }
+
+    pub(crate) fn pass(&mut self, value: K, r: usize, c: usize) {
+        self.reach(value);
+        self.d += self.sizes.step(r as u64, c as u64);
+    }
+
+    pub(crate) fn pass_all(&mut self, r: &mut [K], c: &mut [K]) {
+        merge::sort(r);
+        merge::sort(c);
+        merge::walk(r, c, |value, r, c| self.pass(value, r, c));
+    }
+}
+
+/// Terms added up plainly before the sum that carries what is lost: too few to lose a digit that counts.
+const PLAIN_TERMS: usize = 64;
+
+impl Integral<'_, f64> {
+    /// Go on over the rows of a cell, by their keys if these leave a bit free and no number overflows.
+    pub(crate) fn pass_gathered(
+        &mut self,
+        r: &Gathered<f64>,
+        c: &Gathered<f64>,
+        keys: &mut Vec<u64>,
+    ) {
+        let Sizes { n, m, .. } = *self.sizes;
+        keys.clear();
+        r.keys_into(keys);
+        c.keys_into(keys);
+        let ends = |(low, high): (u64, u64), key: &u64| (low.min(*key), high.max(*key));
+        let (low, high) = keys.iter().fold((u64::MAX, 0), ends);
+        let is_narrow = high - low < 1 << 63;
+        let fits = n.checked_mul(m).is_some_and(|most| most < 1 << 62);
+        if is_narrow && fits {
+            self.pass_keys(keys, r.len(), low, [m as i64, -(n as i64)]);
+        } else {
+            let (mut all_r, mut all_c) = (Vec::new(), Vec::new());
+            r.copy_into(&mut all_r);
+            c.copy_into(&mut all_c);
+            self.pass_all(&mut all_r, &mut all_c);
+        }
+    }
+
+    /// Go on over keys from `low` on, the first `len` of them the reference's; `steps` is what a row of either adds to `d`.
+    ///
+    /// What is clever: distances from the least key are sorted as integers, the sample in their lowest bit, and then
+    /// integrated without a branch: between equal values lies no gap, so their order does not matter.
+    fn pass_keys(&mut self, keys: &mut [u64], len: usize, low: u64, steps: [i64; 2]) {
+        let (reference, current) = keys.split_at_mut(len);
+        reference
+            .iter_mut()
+            .for_each(|key| *key = (*key - low) << 1);
+        current
+            .iter_mut()
+            .for_each(|key| *key = ((*key - low) << 1) | 1);
+        keys.sort_unstable();
+        self.reach(of_key(low));
+        let (mut d, mut at, unit) = (self.d as i64, of_key(low), self.sizes.difference(1));
+        for keys in keys.chunks(PLAIN_TERMS) {
+            let mut sum = 0.0;
+            for key in keys {
+                let value = of_key(low + (key >> 1));
+                sum += (d as f64).abs() * unit * (value - at);
+                (d, at) = (d + steps[(key & 1) as usize], value);
+            }
+            self.sum.add(sum);
+        }
+        (self.d, self.at) = (d.into(), Some(at));
+    }
+}
