@@ -1,7 +1,7 @@
 //! Counting: values per slot, values per cell, and weights per slot.
 //!
 //! Two phases per block. First the whole block is mapped to small indices in a buffer, which vectorises; then the indices
-//! are counted ([`crate::tally`]), and meanwhile the next block is asked for.
+//! are counted (`tally.rs`), and meanwhile the next block is asked for.
 
 use crate::bins::{Search, Thresholds};
 use crate::cells::CellMap;
