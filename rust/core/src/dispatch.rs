@@ -88,6 +88,8 @@ pub fn count_reached<K: Domain>(
             counts,
         );
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = halves;
     compare_all(block, thresholds, ahead, counts);
 }
 
@@ -106,17 +108,14 @@ tiers!(
     pair, pair_avx2, pair_avx512, pair_body, "avx512f,avx512bw,avx512dq,avx512vl",
     <>(ones: &[u32], others: &[u32], len: u16, pairs: &mut [u16]) -> ()
 );
-#[cfg(not(target_arch = "x86_64"))]
-use pick_body as pick;
-
 /// List the rows whose cells are chosen (bit `cell` of `chosen` is set) and say how many they are.
-#[cfg(target_arch = "x86_64")]
 pub fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLOCK]) -> usize {
-    match Tier::used() {
+    #[cfg(target_arch = "x86_64")]
+    if Tier::used() == Tier::Avx512 {
         // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
-        Tier::Avx512 => unsafe { pick_avx512(chosen, cells, ahead, rows) },
-        _ => pick_body(chosen, cells, 0, 0, ahead, rows),
+        return unsafe { pick_avx512(chosen, cells, ahead, rows) };
     }
+    pick_body(chosen, cells, 0, 0, ahead, rows)
 }
 
 tiers!(

@@ -14,6 +14,7 @@ const LEAST: usize = 4;
 
 /// Thresholds and their halves; behind the last threshold nothing is reached.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub struct Halves {
     /// The thresholds, then infinity.
     pub(crate) whole: [f64; 16],

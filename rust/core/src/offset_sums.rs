@@ -26,15 +26,16 @@ impl Cell<u64, i128> {
     }
 }
 
-/// Tasks after which the sums of offsets may be full.
-const FULL_AFTER: usize = ROWS_THAT_FIT / TASK_ROWS;
+/// Rows after which one more task could fill the sums of offsets.
+const FULL_AFTER: u64 = (ROWS_THAT_FIT - TASK_ROWS) as u64;
 
 /// What is counted of a column: in narrow numbers first, which are added up in wide ones before one could overflow.
 pub(crate) struct Sums {
     narrow: Vec<Cell<u32, i64>>,
     /// None as long as the narrow ones hold all.
     wide: Vec<Cell<u64, i128>>,
-    tasks: usize,
+    /// Rows that the wide ones hold.
+    emptied: u64,
     pub(crate) parts: Parts,
 }
 
@@ -43,16 +44,15 @@ impl Sums {
         Self {
             narrow: vec![Cell::default(); cells],
             wide: Vec::new(),
-            tasks: 0,
+            emptied: 0,
             parts: Parts::default(),
         }
     }
 
     fn count(&mut self, column: &Column<'_>, task: Task, grid: &Grid) {
-        if self.tasks == FULL_AFTER {
+        if self.parts.rows - self.emptied > FULL_AFTER {
             self.flush();
         }
-        self.tasks += 1;
         let narrow = &mut self.narrow;
         let (mut cells, mut offsets) = ([0u32; BLOCK], [0i64; BLOCK]);
         column.blocks_ahead::<f64>(task, Infinities::Leave, &mut self.parts, |block, ahead| {
@@ -74,7 +74,7 @@ impl Sums {
     }
 
     fn flush(&mut self) {
-        self.tasks = 0;
+        self.emptied = self.parts.rows;
         self.wide.resize(self.narrow.len(), Cell::default());
         for (wide, narrow) in self.wide.iter_mut().zip(&mut self.narrow) {
             *wide = wide.add(narrow.widen());

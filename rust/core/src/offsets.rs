@@ -242,8 +242,13 @@ mod tests {
         ] {
             for grid in grids(low, high, 4_096) {
                 for cell in [1, 2, 2_000, grid.map.len() - 2, grid.map.len() - 1] {
-                    let start = grid.start(cell.clamp(1, grid.map.len() - 1));
-                    assert!(start.is_finite(), "{grid:?} {cell}");
+                    let cell = cell.clamp(1, grid.map.len() - 1);
+                    let start = grid.start(cell);
+                    assert!(grid.map.cell(start) as usize >= cell, "{grid:?} {cell}");
+                    assert!(
+                        (grid.map.cell(start.next_down()) as usize) < cell,
+                        "{grid:?} {cell}"
+                    );
                 }
             }
         }
