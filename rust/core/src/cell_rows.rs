@@ -1,13 +1,15 @@
-//! The rows of chosen cells, gathered in a second pass over columns.
+//! The rows of chosen cells, gathered in a further pass over columns.
 //!
+//! Where the chosen cells lie close together, what lies outside is left out by two comparisons, before it is mapped.
 //! Rounded values fill cells with one value alone. So each cell has a value that is looked out for, one of a sample's: rows that hold
 //! it are not kept, their number follows from the count of the cell, and such cells need next to no memory or time.
 
-use crate::cells::CellMap;
-use crate::column::{BLOCK, Column, Infinities, Parts, Task};
+use crate::cells::{CellMap, Span};
+use crate::column::{Ahead, BLOCK, Column, Parts, Reading, Task};
 use crate::dispatch;
 use crate::domain::Domain;
 use crate::parallel;
+use crate::tally::Tally;
 
 /// Rows for which a cell has memory from the start, at most.
 const RESERVED: usize = 1 << 15;
@@ -73,6 +75,7 @@ impl<K: Domain> Gathered<K> {
 #[derive(Debug, Clone)]
 pub struct Wanted<'a, K> {
     map: &'a CellMap,
+    cells: Vec<usize>,
     /// A bit for each cell: so few stay in the first-level cache where their places would not.
     bits: Vec<u32>,
     /// Place of each cell among those wanted.
@@ -83,15 +86,13 @@ pub struct Wanted<'a, K> {
 
 impl<'a, K: Domain> Wanted<'a, K> {
     /// Want cells, each of them once; values to look out for are taken from a sample.
-    pub fn new(map: &'a CellMap, cells: impl Iterator<Item = usize>, sample: &[K]) -> Self {
+    pub fn new(map: &'a CellMap, cells: Vec<usize>, sample: &[K]) -> Self {
         let (mut bits, mut places) = (vec![0; map.len().div_ceil(32)], vec![0; map.len()]);
-        let mut wanted = 0;
-        for cell in cells {
+        for (place, &cell) in (0..).zip(&cells) {
             bits[cell / 32] |= 1u32 << (cell % 32);
-            places[cell] = wanted;
-            wanted += 1;
+            places[cell] = place;
         }
-        let mut usual = vec![K::default(); wanted as usize];
+        let mut usual = vec![K::default(); cells.len()];
         for value in sample {
             let cell = map.cell(*value) as usize;
             if (bits[cell / 32] >> (cell % 32)) & 1 == 1 {
@@ -100,37 +101,92 @@ impl<'a, K: Domain> Wanted<'a, K> {
         }
         Self {
             map,
+            cells,
             bits,
             places,
             usual,
         }
     }
 
-    /// Gather the rows of columns, for each column in the order in which the cells were given. `rows` has their number in each
-    /// cell, as it was counted.
+    /// Gather the rows of columns that are to be read, for each column in the order in which the cells were given. `rows` says
+    /// how many of a column lie in a cell, as they were counted.
     pub fn gather<const N: usize>(
         &self,
         columns: [&Column<'_>; N],
-        rows: [&[u64]; N],
-        infinities: Infinities,
+        reading: Reading<K>,
+        rows: impl Fn(usize, usize) -> u64 + Sync,
         threads: Option<usize>,
     ) -> [Vec<Gathered<K>>; N] {
+        if self.cells.is_empty() {
+            return [(); N].map(|()| Vec::new());
+        }
+        let all = columns.iter().map(|column| column.len() as u64).sum();
+        let of_all = |cell| (0..N).map(|side| rows(side, cell)).sum::<u64>();
+        let reading = self.narrow(reading, all, of_all);
+        let others = self.pass(columns, &reading, threads, &rows, |_, _| (), |(), _| ());
+        let mut side = 0;
+        others.map(|(others, _)| {
+            side += 1;
+            self.complete(others, |cell| rows(side - 1, cell))
+        })
+    }
+
+    /// Count the rows per cell of the map, all cells, and gather those of the wanted ones in the same pass.
+    pub fn count_and_gather<const N: usize>(
+        &self,
+        columns: [&Column<'_>; N],
+        reading: Reading<K>,
+        threads: Option<usize>,
+    ) -> [(Vec<u64>, Vec<Gathered<K>>); N] {
+        let start = |_, rows| Tally::new(self.map.len(), rows);
+        let count = |tally: &mut Tally, cells: &[u32]| tally.count(cells, Ahead::default());
+        let found = self.pass(columns, &reading, threads, &|_, _| 0, start, count);
+        found.map(|(others, tallies)| {
+            let mut counts = vec![0; self.map.len()];
+            for tally in tallies {
+                tally.add_to(&mut counts);
+            }
+            let gathered = self.complete(others, |cell| counts[cell]);
+            (counts, gathered)
+        })
+    }
+
+    /// Pass over columns and keep what is not usual in the wanted cells; show all cells to `watch`, with a state that `start`
+    /// makes for a column of so many rows. `rows` says how many rows are expected.
+    fn pass<S: Send, const N: usize>(
+        &self,
+        columns: [&Column<'_>; N],
+        reading: &Reading<K>,
+        threads: Option<usize>,
+        rows: &(impl Fn(usize, usize) -> u64 + Sync),
+        start: impl Fn(usize, usize) -> S + Sync,
+        watch: impl Fn(&mut S, &[u32]) + Sync,
+    ) -> [(Vec<Vec<K>>, Vec<S>); N] {
         let tasks = Task::of(&columns);
-        let threads =
-            parallel::threads_for(threads, columns.iter().map(|column| column.len()).sum());
-        let start = || [(); N].map(|()| vec![Vec::new(); self.usual.len()]);
-        let states = parallel::fold(tasks.len(), threads, start, |found, task| {
+        let all = columns.iter().map(|column| column.len()).sum();
+        let threads = parallel::threads_for(threads, all);
+        let none = || vec![Vec::new(); self.cells.len()];
+        let state = || {
+            let mut side = 0;
+            columns.map(|column| {
+                side += 1;
+                (none(), start(side - 1, column.len()))
+            })
+        };
+        let states = parallel::fold(tasks.len(), threads, state, |state, task| {
             let (side, task) = tasks[task];
-            self.gather_task(columns[side], task, infinities, &mut found[side], |place| {
-                let expected = rows[side]
-                    .get(place)
-                    .map_or(0, |rows| *rows as usize / threads + 1);
-                expected.min(RESERVED)
-            });
+            let (found, watched) = &mut state[side];
+            let expected = |place: usize| {
+                let rows = rows(side, self.cells[place]) as usize;
+                (rows / threads + 1).min(RESERVED)
+            };
+            let watch = |cells: &[u32]| watch(watched, cells);
+            self.read_task(columns[side], task, reading, found, expected, watch);
         });
-        let mut others = start();
+        let mut total = [(); N].map(|()| (none(), Vec::new()));
         for state in states {
-            for (all, found) in others.iter_mut().zip(state) {
+            for ((all, watched), (found, one)) in total.iter_mut().zip(state) {
+                watched.push(one);
                 for (all, mut found) in all.iter_mut().zip(found) {
                     if all.is_empty() {
                         std::mem::swap(all, &mut found);
@@ -140,34 +196,50 @@ impl<'a, K: Domain> Wanted<'a, K> {
                 }
             }
         }
-        let mut side = 0;
-        others.map(|others| {
-            let rows = rows[side];
-            side += 1;
-            let gathered = others.into_iter().zip(&self.usual).zip(rows);
-            gathered
-                .map(|((others, usual), rows)| Gathered {
-                    usual: *usual,
-                    repeats: (*rows as usize).saturating_sub(others.len()),
-                    others,
-                })
-                .collect()
-        })
+        total
     }
 
-    fn gather_task(
+    /// Say how many rows hold the usual values: all that are not among the others.
+    fn complete(&self, others: Vec<Vec<K>>, rows: impl Fn(usize) -> u64) -> Vec<Gathered<K>> {
+        let gathered = others.into_iter().zip(&self.usual).zip(&self.cells);
+        let gathered = gathered.map(|((others, usual), cell)| Gathered {
+            usual: *usual,
+            repeats: (rows(*cell) as usize).saturating_sub(others.len()),
+            others,
+        });
+        gathered.collect()
+    }
+
+    /// Read no more than from the first wanted cell to the last, unless half of `all` rows lie there.
+    fn narrow(&self, reading: Reading<K>, all: u64, rows: impl Fn(usize) -> u64) -> Reading<K> {
+        let (Some(&first), Some(&last)) = (self.cells.iter().min(), self.cells.iter().max()) else {
+            return reading;
+        };
+        let span = self.map.span(first, last);
+        match reading {
+            Reading::All(infinities) if 2 * (first..=last).map(rows).sum::<u64>() <= all => {
+                Reading::Within(span.and(Span::all(infinities)))
+            }
+            Reading::All(_) => reading,
+            Reading::Within(read) => Reading::Within(span.and(read)),
+        }
+    }
+
+    fn read_task(
         &self,
         column: &Column<'_>,
         task: Task,
-        infinities: Infinities,
+        reading: &Reading<K>,
         found: &mut [Vec<K>],
         expected: impl Fn(usize) -> usize,
+        mut watch: impl FnMut(&[u32]),
     ) {
         let (mut cells, mut met) = ([0u32; BLOCK], [0u32; BLOCK]);
         let parts = &mut Parts::default();
-        column.blocks_ahead::<K>(task, infinities, parts, |block, ahead| {
+        column.read(task, reading, parts, |block, ahead| {
             let cells = &mut cells[..block.len()];
             dispatch::map_cells(self.map, block, cells);
+            watch(cells);
             let count = dispatch::pick(&self.bits, cells, ahead, &mut met);
             for &row in &met[..count] {
                 let (cell, value) = (cells[row as usize], block[row as usize]);

@@ -4,6 +4,7 @@
 //! (subtract, multiply by a positive number, clamp, round) is monotone. Exactness comes later, from comparisons with
 //! true edges ([`crate::bins`]) or from refinement ([`crate::ks`]); cells only have to be even enough to be fast.
 
+use crate::column::Infinities;
 use crate::domain::Domain;
 
 /// Adding this to a float below 2^51 leaves its nearest integer in the low bits: a conversion that vectorises everywhere.
@@ -30,6 +31,46 @@ pub enum CellMap {
         /// Number of the last cell.
         last: u64,
     },
+}
+
+/// The values from `low` to `high`, both of them included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs)]
+pub struct Span<K> {
+    pub low: K,
+    pub high: K,
+}
+
+impl<K: Domain> Span<K> {
+    /// All values.
+    pub fn all(infinities: Infinities) -> Self {
+        let (low, high) = match infinities {
+            Infinities::Keep => K::ENDS,
+            Infinities::Leave => K::FINITE_ENDS,
+        };
+        Self { low, high }
+    }
+
+    /// The values that both spans hold.
+    pub fn and(self, other: Self) -> Self {
+        let low = if other.low > self.low {
+            other.low
+        } else {
+            self.low
+        };
+        let high = if other.high < self.high {
+            other.high
+        } else {
+            self.high
+        };
+        Self { low, high }
+    }
+
+    /// True for a value inside; never for NaN.
+    #[inline(always)]
+    pub fn holds(&self, value: K) -> bool {
+        (value >= self.low) & (value <= self.high)
+    }
 }
 
 impl CellMap {
@@ -68,6 +109,55 @@ impl CellMap {
     /// Never: a map has at least one cell.
     pub fn is_empty(&self) -> bool {
         false
+    }
+
+    /// The least value that the map, with its roundings, puts into `cell` or above; the least of all for cell 0.
+    ///
+    /// It is looked for by wider and wider steps from a guess, which is seldom more than a value away, then by bisection.
+    pub fn start<K: Domain>(&self, cell: usize) -> K {
+        let (least, most) = (K::ENDS.0.key(), K::ENDS.1.key());
+        let guess = match *self {
+            _ if cell == 0 => return K::ENDS.0,
+            CellMap::Linear { low, scale, .. } => {
+                let guess = K::from_f64(low + (cell as f64 - 0.5) / scale);
+                guess.key().clamp(least, most)
+            }
+            CellMap::Key { low, shift, .. } => {
+                return K::of_key(low.saturating_add((cell as u64) << shift).min(most));
+            }
+        };
+        let is_reached = |key: u64| self.cell(K::of_key(key)) as usize >= cell;
+        let (mut below, mut reached, mut step) = (guess, guess, 1);
+        if is_reached(reached) {
+            // The least of all values is in cell 0.
+            while below > least && is_reached(below) {
+                (reached, step) = (below, 2 * step);
+                below = below.saturating_sub(step).max(least);
+            }
+        } else {
+            while reached < most && !is_reached(reached) {
+                (below, step) = (reached, 2 * step);
+                reached = reached.saturating_add(step).min(most);
+            }
+        }
+        while reached - below > 1 {
+            let middle = below + (reached - below) / 2;
+            if is_reached(middle) {
+                reached = middle;
+            } else {
+                below = middle;
+            }
+        }
+        K::of_key(reached)
+    }
+
+    /// The values of the cells from `first` to `last`, both of them included.
+    pub fn span<K: Domain>(&self, first: usize, last: usize) -> Span<K> {
+        let (low, mut high) = (self.start(first), K::ENDS.1);
+        if last + 1 < self.len() {
+            high = K::of_key(self.start::<K>(last + 1).key().saturating_sub(1));
+        }
+        Span { low, high }
     }
 
     /// Lay up to `cells` even cells between two values, if the distance can be divided so.
@@ -155,6 +245,29 @@ mod tests {
                 prop_assert!(map.cell(a) <= map.cell(b));
                 prop_assert!((map.cell(b) as usize) < map.len());
                 prop_assert!(map.len() <= cells.max(2));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn spans_hold_the_values_of_their_cells(low in -1e9f64..1e9, width in 1e-6f64..1e9, cells in 1usize..300, ends in (0usize..300, 0usize..300),
+                                                values in prop::collection::vec(-0.2f64..1.2, 1..50)) {
+            let (low, high) = (low, low + width);
+            let specials = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 0.0, -0.0, f64::MAX, f64::MIN];
+            for map in maps(low, high, cells) {
+                let (first, last) = (ends.0.min(ends.1) % map.len(), ends.0.max(ends.1) % map.len());
+                let span = map.span::<f64>(first, last);
+                let near = [map.start::<f64>(first), map.start::<f64>(last)];
+                let near = near.iter().flat_map(|value| [value.next_down(), *value, value.next_up()]);
+                for value in values.iter().map(|share| low + share * width).chain(near).chain(specials) {
+                    let cell = map.cell(value) as usize;
+                    prop_assert_eq!(span.holds(value), !value.is_nan() && (first..=last).contains(&cell), "{} {:?}", value, span);
+                }
+                let whole = map.span::<i64>(first, last);
+                for value in values.iter().map(|share| (low + share * width) as i64).chain([i64::MIN, i64::MAX]) {
+                    prop_assert_eq!(whole.holds(value), (first..=last).contains(&(map.cell(value) as usize)));
+                }
             }
         }
     }

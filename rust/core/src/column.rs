@@ -5,6 +5,7 @@
 //! counted). A column that another thread overwrites meanwhile can give a wrong count but nothing worse: what is found out
 //! about a value is never trusted as an index, every table is asked with a check.
 
+use crate::cells::Span;
 use crate::dispatch;
 use crate::domain::{Common, Domain};
 
@@ -243,6 +244,15 @@ pub enum Infinities {
     Leave,
 }
 
+/// Which numbers of a column a pass reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading<K> {
+    /// All of them.
+    All(Infinities),
+    /// Those that a span holds. What lies outside costs next to nothing, and is not counted.
+    Within(Span<K>),
+}
+
 /// A piece of a column that one task reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Task {
@@ -272,10 +282,11 @@ pub(crate) struct Ahead {
 }
 
 impl Default for Ahead {
-    /// Nothing to ask for.
+    /// Nothing to ask for: one byte again and again, since asking for what is no memory takes time too.
     fn default() -> Self {
+        static NOTHING: u8 = 0;
         Self {
-            next: std::ptr::null(),
+            next: &raw const NOTHING,
             bytes: 0,
         }
     }
@@ -367,7 +378,24 @@ impl<'a> Column<'a> {
         self.blocks_ahead(task, infinities, parts, |block, _| work(block));
     }
 
-    /// The same for a kernel that asks for the rows after its block.
+    /// Hand the numbers of a task that are to be read to `work`, block by block, with the rows to ask for meanwhile.
+    pub(crate) fn read<K: Domain>(
+        &self,
+        task: Task,
+        reading: &Reading<K>,
+        parts: &mut Parts,
+        mut work: impl FnMut(&[K], Ahead),
+    ) {
+        match reading {
+            Reading::All(infinities) => self.blocks_ahead(task, *infinities, parts, work),
+            // The search for what is within asks already.
+            Reading::Within(span) => {
+                self.blocks_within(task, span, |block| work(block, Ahead::default()))
+            }
+        }
+    }
+
+    /// The same as [`Self::blocks`] for a kernel that asks for the rows after its block.
     pub(crate) fn blocks_ahead<K: Domain>(
         &self,
         task: Task,
@@ -408,6 +436,35 @@ impl<'a> Column<'a> {
             }
             work(&buffer[..kept], ahead);
             start += len;
+        }
+    }
+
+    /// Hand the values of a task that a span holds to `work`, block by block.
+    fn blocks_within<K: Domain>(&self, task: Task, span: &Span<K>, mut work: impl FnMut(&[K])) {
+        let Some(chunk) = self.chunks.get(task.chunk) else {
+            return;
+        };
+        let (first, bytes) = chunk.values.place();
+        let (mut buffer, mut found) = ([K::default(); BLOCK], [K::default(); BLOCK]);
+        let end = (task.start + task.len).min(chunk.values.len());
+        for start in (task.start..end).step_by(BLOCK) {
+            let len = BLOCK.min(end - start);
+            let next = first.wrapping_add((start + BLOCK) * bytes);
+            let ahead = Ahead { next, bytes };
+            let missing = chunk.validity.filter(|bits| !bits.all(start, len));
+            let own = K::borrow(chunk.values).and_then(|own| own.get(start..start + len));
+            let block = match (own, missing) {
+                (Some(own), None) => own,
+                _ => {
+                    dispatch::load(chunk.values, start, &mut buffer[..len]);
+                    let kept = missing.map_or(len, |validity| {
+                        drop_missing(&mut buffer[..len], validity, start)
+                    });
+                    &buffer[..kept]
+                }
+            };
+            let count = dispatch::within(block, span, ahead, &mut found);
+            work(&found[..count.min(BLOCK)]);
         }
     }
 

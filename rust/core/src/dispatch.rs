@@ -1,14 +1,15 @@
 //! The vector kernels, compiled for each tier: as the target allows, for AVX2, and for AVX-512.
 //!
-//! One inlined body serves all, without fused multiply-add, so all give the same bits; [`crate::tier`] says which is used. Two
-//! kernels are written out for AVX-512, whose instructions no compiler finds: a search in a register, and rows pressed together.
+//! One inlined body serves all, without fused multiply-add, so all give the same bits; [`crate::tier`] says which is used. Three
+//! kernels are written out for AVX-512, whose instructions no compiler finds: a search in a register, and rows or values pressed
+//! together.
 //! This is the crate's one module with `unsafe`.
 #![allow(unsafe_code)]
 
 use crate::bins::Even;
-use crate::cells::CellMap;
+use crate::cells::{CellMap, Span};
 use crate::column::{Ahead, BLOCK, Values};
-use crate::domain::Domain;
+use crate::domain::{Common, Domain};
 use crate::halves::Halves;
 use crate::offsets::Grid;
 use crate::tier::Tier;
@@ -99,6 +100,11 @@ tiers!(
     <K: Domain>(map: &CellMap, block: &[K], cells: &mut [u32]) -> ()
 );
 tiers!(
+    /// Add `len` to the cell of each value that is not the usual one of its cell.
+    set_apart, set_apart_avx2, set_apart_avx512, set_apart_body, "avx512f,avx512bw,avx512dq,avx512vl",
+    <K: Domain>(usual: &[K], block: &[K], len: u32, cells: &mut [u32]) -> ()
+);
+tiers!(
     /// Write the slot of each value into `slots`; see [`Even`].
     find_slots, find_slots_avx2, find_slots_avx512, find_slots_body, "avx512f,avx512bw,avx512dq,avx512vl",
     <K: Domain>(even: &Even, thresholds: &[K], block: &[K], slots: &mut [u32]) -> ()
@@ -116,6 +122,21 @@ pub fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLOCK]
         return unsafe { pick_avx512(chosen, cells, ahead, rows) };
     }
     pick_body(chosen, cells, 0, 0, ahead, rows)
+}
+
+/// Copy the values of a block that a span holds, in their order, and say how many they are.
+pub fn within<K: Domain>(
+    block: &[K],
+    span: &Span<K>,
+    ahead: Ahead,
+    found: &mut [K; BLOCK],
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if Tier::used() == Tier::Avx512 {
+        // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
+        return unsafe { within_avx512(block, span, ahead, found) };
+    }
+    within_body(block, span, ahead, found, 0)
 }
 
 tiers!(
@@ -197,6 +218,65 @@ fn pick_avx512(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLO
         here = _mm512_add_epi32(here, _mm512_set1_epi32(16));
     }
     pick_body(chosen, cells, cells.len() - rest.len(), count, ahead, rows)
+}
+
+/// Copy the values after the `count` that are found already. Without a branch, as in [`pick_body`].
+fn within_body<K: Domain>(
+    block: &[K],
+    span: &Span<K>,
+    ahead: Ahead,
+    found: &mut [K; BLOCK],
+    mut count: usize,
+) -> usize {
+    for (row, few) in (0..).step_by(8).zip(block.chunks(8)) {
+        ahead.fetch(row);
+        for &value in few {
+            found[count % BLOCK] = value;
+            count += usize::from(span.holds(value));
+        }
+    }
+    count
+}
+
+/// Eight at a time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn within_avx512<K: Domain>(
+    block: &[K],
+    span: &Span<K>,
+    ahead: Ahead,
+    found: &mut [K; BLOCK],
+) -> usize {
+    const { assert!(size_of::<K>() == size_of::<i64>()) };
+    let (groups, rest) = block[..block.len().min(BLOCK)].as_chunks::<8>();
+    let low = _mm512_set1_epi64(span.low.bits() as i64);
+    let high = _mm512_set1_epi64(span.high.bits() as i64);
+    let as_floats = |words| _mm512_castsi512_pd(words);
+    let mut count = 0;
+    for (row, group) in (0..).step_by(8).zip(groups) {
+        ahead.fetch(row);
+        // SAFETY: a group holds eight values of 64 bits; and `count` values are found among `row`, so eight more end within `found`.
+        unsafe {
+            let values = _mm512_loadu_epi64(group.as_ptr().cast());
+            let held = match K::COMMON {
+                Common::Float => {
+                    let (values, low, high) = (as_floats(values), as_floats(low), as_floats(high));
+                    let reached = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(values, low);
+                    _mm512_mask_cmp_pd_mask::<_CMP_LE_OQ>(reached, values, high)
+                }
+                Common::Signed => {
+                    _mm512_mask_cmple_epi64_mask(_mm512_cmpge_epi64_mask(values, low), values, high)
+                }
+                Common::Unsigned => {
+                    _mm512_mask_cmple_epu64_mask(_mm512_cmpge_epu64_mask(values, low), values, high)
+                }
+            };
+            let next = found.as_mut_ptr().add(count);
+            _mm512_storeu_epi64(next.cast(), _mm512_maskz_compress_epi64(held, values));
+            count += held.count_ones() as usize;
+        }
+    }
+    within_body(rest, span, Ahead::default(), found, count)
 }
 
 #[inline(always)]
@@ -379,6 +459,16 @@ fn map_cells_body<K: Domain>(map: &CellMap, block: &[K], cells: &mut [u32]) {
     }
 }
 
+#[inline(always)]
+fn set_apart_body<K: Domain>(usual: &[K], block: &[K], len: u32, cells: &mut [u32]) {
+    for (cell, value) in cells.iter_mut().zip(block) {
+        let is_usual = usual
+            .get(*cell as usize)
+            .is_some_and(|usual| usual == value);
+        *cell += u32::from(!is_usual) * len;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,6 +505,31 @@ mod tests {
             let expected: Vec<u32> = (0..).zip(&cells).filter(|(_, cell)| is_chosen(**cell)).map(|(row, _)| row).collect();
             prop_assert_eq!(&rows[..count], &expected);
             prop_assert_eq!(&plain[..count], &expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn values_within_a_span_are_copied_in_order(eighths in prop::collection::vec(-20i64..20, 0..200), ends in (-20i64..20, -20i64..20)) {
+            fn check<K: Domain>(block: &[K], low: K, high: K) -> Result<(), TestCaseError> {
+                let span = &Span { low, high };
+                let (mut found, mut plain) = ([K::default(); BLOCK], [K::default(); BLOCK]);
+                let count = within(block, span, Ahead::default(), &mut found);
+                prop_assert_eq!(count, within_body(block, span, Ahead::default(), &mut plain, 0));
+                let expected: Vec<u64> = block.iter().filter(|value| **value >= low && **value <= high).map(|value| value.bits()).collect();
+                let bits = |found: &[K]| found[..count].iter().map(|value| value.bits()).collect::<Vec<u64>>();
+                prop_assert_eq!(&bits(&found), &expected);
+                prop_assert_eq!(&bits(&plain), &expected);
+                Ok(())
+            }
+            let special = |eighths: i64| [f64::NAN, -0.0, f64::INFINITY, f64::NEG_INFINITY][eighths.rem_euclid(4) as usize];
+            let float = |eighths: i64| if eighths % 5 == 0 { special(eighths) } else { eighths as f64 / 8.0 };
+            let floats: Vec<f64> = eighths.iter().map(|eighths| float(*eighths)).collect();
+            check(&floats, ends.0 as f64 / 8.0, ends.1 as f64 / 8.0)?;
+            check(&floats, f64::NEG_INFINITY, ends.1 as f64 / 8.0)?;
+            check(&eighths, ends.0, ends.1)?;
+            let unsigned: Vec<u64> = eighths.iter().map(|eighths| *eighths as u64).collect();
+            check(&unsigned, ends.0 as u64, ends.1 as u64)?;
         }
     }
 

@@ -8,6 +8,12 @@ use std::fmt::Debug;
 
 /// A number type in which values are ordered, binned and compared.
 pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default + 'static {
+    /// Which of the three it is.
+    const COMMON: Common;
+    /// The least value, minus infinity if there is one, and the greatest.
+    const ENDS: (Self, Self);
+    /// The least finite value, and the greatest.
+    const FINITE_ENDS: (Self, Self);
     /// The values themselves, if they are stored in this type.
     fn borrow(values: Values<'_>) -> Option<&[Self]>;
     /// The values as floats, if this is their type.
@@ -24,6 +30,10 @@ pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default 
     fn to_f64(self) -> f64;
     /// An integer that orders exactly as the values do; equal values (0.0 and -0.0) have equal keys.
     fn key(self) -> u64;
+    /// The value that has a key; of equal values, the positive zero.
+    fn of_key(key: u64) -> Self;
+    /// The 64 bits in which the value is stored.
+    fn bits(self) -> u64;
     /// The least value above this one, if there is one.
     fn next_up(self) -> Option<Self>;
     /// The distance to a value that is not below this one, rounded once.
@@ -40,6 +50,10 @@ pub trait Domain: Copy + PartialOrd + PartialEq + Send + Sync + Debug + Default 
 const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
 
 impl Domain for f64 {
+    const COMMON: Common = Common::Float;
+    const ENDS: (Self, Self) = (f64::NEG_INFINITY, f64::INFINITY);
+    const FINITE_ENDS: (Self, Self) = (f64::MIN, f64::MAX);
+
     fn borrow(values: Values<'_>) -> Option<&[Self]> {
         match values {
             Values::F64(values) => Some(values),
@@ -72,6 +86,18 @@ impl Domain for f64 {
         let bits = (self + 0.0).to_bits();
         bits ^ ((((bits as i64) >> 63) as u64) | (1 << 63))
     }
+    #[inline(always)]
+    fn of_key(key: u64) -> Self {
+        f64::from_bits(if key >> 63 == 1 {
+            key ^ (1 << 63)
+        } else {
+            !key
+        })
+    }
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
     fn next_up(self) -> Option<Self> {
         if self.is_nan() || self == f64::INFINITY {
             return None;
@@ -98,8 +124,12 @@ impl Domain for f64 {
 }
 
 macro_rules! integer_domain {
-    ($kind:ty, $variant:ident, $offset:expr) => {
+    ($kind:ty, $variant:ident, $common:ident, $offset:expr) => {
         impl Domain for $kind {
+            const COMMON: Common = Common::$common;
+            const ENDS: (Self, Self) = (<$kind>::MIN, <$kind>::MAX);
+            const FINITE_ENDS: (Self, Self) = Self::ENDS;
+
             fn borrow(values: Values<'_>) -> Option<&[Self]> {
                 match values {
                     Values::$variant(values) => Some(values),
@@ -126,6 +156,14 @@ macro_rules! integer_domain {
             fn key(self) -> u64 {
                 (self as u64) ^ $offset
             }
+            #[inline(always)]
+            fn of_key(key: u64) -> Self {
+                (key ^ $offset) as Self
+            }
+            #[inline(always)]
+            fn bits(self) -> u64 {
+                self as u64
+            }
             fn next_up(self) -> Option<Self> {
                 self.checked_add(1)
             }
@@ -150,8 +188,8 @@ macro_rules! integer_domain {
     };
 }
 
-integer_domain!(i64, I64, 1 << 63);
-integer_domain!(u64, U64, 0);
+integer_domain!(i64, I64, Signed, 1 << 63);
+integer_domain!(u64, U64, Unsigned, 0);
 
 /// Which domain two columns share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,11 +212,14 @@ mod tests {
         fn keys_order_as_floats_do(a in any::<f64>(), b in any::<f64>()) {
             prop_assume!(!a.is_nan() && !b.is_nan());
             prop_assert_eq!(a.partial_cmp(&b), Some(a.key().cmp(&b.key())));
+            prop_assert_eq!(f64::of_key(a.key()), a);
         }
 
         #[test]
         fn keys_order_as_integers_do(a in any::<i64>(), b in any::<i64>()) {
             prop_assert_eq!(a.cmp(&b), a.key().cmp(&b.key()));
+            prop_assert_eq!(i64::of_key(a.key()), a);
+            prop_assert_eq!(u64::of_key((b as u64).key()), b as u64);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::bins::{Search, Thresholds};
 use crate::cells::CellMap;
-use crate::column::{BLOCK, Column, Infinities, Parts, Task};
+use crate::column::{BLOCK, Column, Infinities, Parts, Reading, Task};
 use crate::dispatch;
 use crate::domain::Domain;
 use crate::halves::Halves;
@@ -61,7 +61,7 @@ pub fn count_slots<K: Domain>(
     threads: Option<usize>,
 ) -> Counted {
     let len = thresholds.slots();
-    let leave = Infinities::Leave;
+    let leave = &Reading::All(Infinities::Leave);
     match thresholds.search() {
         Search::Few(halves) => count_few(column, thresholds, halves.as_ref(), threads),
         Search::Even(even) => {
@@ -80,19 +80,19 @@ pub fn count_slots<K: Domain>(
     }
 }
 
-/// Count the values of columns per cell of a map; infinities go to the outer cells.
+/// Count the numbers of columns that are to be read per cell of a map; infinities go to the outer cells.
 ///
 /// Columns are counted in one go, so that no thread waits for the end of one.
 pub fn count_cells<K: Domain, const N: usize>(
     columns: [&Column<'_>; N],
     map: &CellMap,
-    infinities: Infinities,
+    reading: &Reading<K>,
     threads: Option<usize>,
 ) -> [Counted; N] {
     count_indices(
         columns,
         map.len(),
-        infinities,
+        reading,
         threads,
         |block: &[K], cells| {
             dispatch::map_cells(map, block, cells);
@@ -100,11 +100,34 @@ pub fn count_cells<K: Domain, const N: usize>(
     )
 }
 
+/// Count the numbers of columns per cell of a map, and beside them those that are not the value that is usual in their cell.
+pub(crate) fn count_unusual<K: Domain, const N: usize>(
+    columns: [&Column<'_>; N],
+    map: &CellMap,
+    usual: &[K],
+    infinities: Infinities,
+    threads: Option<usize>,
+) -> [(Counted, Vec<u64>); N] {
+    let len = map.len();
+    let all = &Reading::All(infinities);
+    let counted = count_indices(columns, 2 * len, all, threads, |block: &[K], cells| {
+        dispatch::map_cells(map, block, cells);
+        dispatch::set_apart(usual, block, len as u32, cells);
+    });
+    counted.map(|mut counted| {
+        let others = counted.counts.split_off(len);
+        for (count, other) in counted.counts.iter_mut().zip(&others) {
+            *count += other;
+        }
+        (counted, others)
+    })
+}
+
 /// Counts the small numbers below `len` that `find` writes for the values of a block.
 fn count_indices<K: Domain, const N: usize>(
     columns: [&Column<'_>; N],
     len: usize,
-    infinities: Infinities,
+    reading: &Reading<K>,
     threads: Option<usize>,
     find: impl Fn(&[K], &mut [u32]) + Sync,
 ) -> [Counted; N] {
@@ -116,7 +139,7 @@ fn count_indices<K: Domain, const N: usize>(
         let (place, task) = tasks[task];
         let (parts, tally) = &mut state[place];
         let mut indices = [0u32; BLOCK];
-        columns[place].blocks_ahead::<K>(task, infinities, parts, |block, ahead| {
+        columns[place].read(task, reading, parts, |block, ahead| {
             let indices = &mut indices[..block.len()];
             find(block, indices);
             tally.count(indices, ahead);

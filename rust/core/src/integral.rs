@@ -7,7 +7,6 @@ use crate::column::Parts;
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::merge;
-use crate::offsets::of_key;
 
 /// How `d = m i - n j` after `i` reference and `j` current rows becomes `F - G`.
 #[derive(Debug, Clone, Copy)]
@@ -165,12 +164,12 @@ impl Integral<'_, f64> {
             .iter_mut()
             .for_each(|key| *key = ((*key - low) << 1) | 1);
         keys.sort_unstable();
-        self.reach(of_key(low));
-        let (mut d, mut at, unit) = (self.d as i64, of_key(low), self.sizes.difference(1));
+        self.reach(f64::of_key(low));
+        let (mut d, mut at, unit) = (self.d as i64, f64::of_key(low), self.sizes.difference(1));
         for keys in keys.chunks(PLAIN_TERMS) {
             let mut sum = 0.0;
             for key in keys {
-                let value = of_key(low + (key >> 1));
+                let value = f64::of_key(low + (key >> 1));
                 sum += (d as f64).abs() * unit * (value - at);
                 (d, at) = (d + steps[(key & 1) as usize], value);
             }

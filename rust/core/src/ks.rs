@@ -2,19 +2,22 @@
 //!
 //! What is clever: counts per cell give `d = m F - n G` (in whole rows) at every cell border, hence a lower bound `L` for
 //! the distance; inside a cell `d` cannot exceed its value at the start by more than `m` times the reference rows there.
-//! Only cells whose upper bound reaches `L` are gathered, largest bound first, cut into cells again while they are large,
-//! and sorted when small. A few percent of the rows are ever sorted (bench: benches/drift/test_ks.py), and all
-//! arithmetic is in integers, so the distance is exact (tests: this module and tests/drift/test_ks.py).
+//! So only cells whose upper bound reaches `L` matter. They lie around the place of the distance: while they hold many rows, the
+//! part of the line in which they lie is counted again, in narrower cells, by a pass that passes over all other rows at the speed
+//! of memory. Then their rows are gathered, largest bound first, and sorted: about one in a hundred (bench:
+//! benches/drift/test_ks.py). All arithmetic is in integers, so the distance is exact (tests: this module and
+//! tests/drift/test_ks.py).
 
 use crate::cell_rows::{Gathered, Wanted};
-use crate::cells::CellMap;
-use crate::column::{Column, Infinities, Parts};
+use crate::cells::{CellMap, Span};
+use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
 use crate::merge;
 use crate::parallel;
 use crate::select;
+use std::borrow::Cow;
 use std::ops::{Add, Mul, Sub};
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
@@ -25,6 +28,18 @@ pub(crate) const SAMPLE: usize = 1 << 12;
 const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 64;
+/// Cells are counted again in narrower ones while they hold more than one in so many of all rows: sorting these costs more.
+const GATHER_ONE_IN: u64 = 64;
+/// Counting again and again is given up here; values that fall into few cells however narrow are rare.
+const ZOOMS: usize = 4;
+/// Rows that are kept while counting again, at most: one in so many, of the cells in which the distance is most likely attained.
+const KEEP_ONE_IN: u64 = 256;
+/// Values are frequent where a sample holds each of them so often, on average.
+const FREQUENT: usize = 4;
+/// Cells per frequent value.
+const CELLS_PER_ATOM: usize = 8;
+/// Cells for frequent values. Each is counted in two places; so few of them that the least is counted in lanes.
+const ATOM_CELLS: std::ops::RangeInclusive<usize> = 1_024..=16_384;
 /// A gathered cell up to this size is sorted; a larger one is cut into cells again.
 const SORT_CELL_UP_TO: usize = 1_024;
 /// Below this many rows one thread refines all cells.
@@ -113,23 +128,38 @@ pub fn distance_and_cells<K: Domain>(
     }
     let columns = [reference, current];
     let sample = sample_both::<K>(reference, current, threads);
-    let map = CellMap::choose(&sample, cells_for(reference.len() + current.len()));
-    let [r, c] = histogram::count_cells::<K, 2>(columns, &map, Infinities::Keep, threads);
+    let rows = reference.len() + current.len();
+    let (map, [r, c], lone) = match Atoms::among(&sample) {
+        Some(atoms) => {
+            let (counted, lone) = atoms.count(columns, threads);
+            (atoms.map, counted, lone)
+        }
+        None => {
+            let map = CellMap::choose(&sample, cells_for(rows));
+            let all = Reading::All(Infinities::Keep);
+            let counted = histogram::count_cells::<K, 2>(columns, &map, &all, threads);
+            (map, counted, Vec::new())
+        }
+    };
     watch(&map, &r, &c);
-    let mut search = Search::new(
-        r.parts.numbers() as usize,
-        c.parts.numbers() as usize,
-        alternative,
-    )?;
-    let candidates = search.bound(&r.counts, &c.counts, 0);
-    let cells = || candidates.iter().map(|candidate| candidate.cell);
-    let rows = [&r, &c].map(|counted| cells().map(|cell| counted.counts[cell]).collect::<Vec<_>>());
-    let wanted = Wanted::new(&map, cells(), &sample);
-    let [rs, cs] = wanted.gather(columns, [&rows[0], &rows[1]], Infinities::Keep, threads);
-    let gathered = |place: usize| [rs[place].clone(), cs[place].clone()];
-    let many = rows.iter().flatten().sum();
+    let (n, m) = (r.parts.numbers() as usize, c.parts.numbers() as usize);
+    let mut search = Search::new(n, m, alternative)?;
+    let counts = [r.counts, c.counts].map(Cow::Owned);
+    let mut kept = None;
+    let level = search.zoom(map, counts, &lone, &sample, |zoom| {
+        let wanted = Wanted::new(&zoom.map, zoom.likely.clone(), &sample);
+        let counted = wanted.count_and_gather(columns, Reading::Within(zoom.span), threads);
+        let [(r, rs), (c, cs)] = counted;
+        kept = Some((zoom.likely, [rs, cs]));
+        [r, c]
+    });
+    let (places, [rs, cs]) = level.take(kept).unwrap_or_else(|| {
+        let rows = |side: usize, cell: usize| level.counts[side][cell];
+        level.gather(columns, &sample, rows, threads)
+    });
+    let gathered = |place: usize| [&rs, &cs].map(|side| side[places[place]].clone());
     search
-        .refine_all(&candidates, gathered, many, threads)
+        .refine_all(&level, gathered, threads)
         .finish(r.parts, c.parts)
 }
 
@@ -194,12 +224,10 @@ pub fn enclose(reference: &[u64], current: &[u64], single: &[bool]) -> Result<En
         ));
     };
     let mut search = Search::<u64>::new(n as usize, m as usize, Alternative::TwoSided)?;
-    let candidates = search.bound(reference, current, 0);
-    let open = candidates
-        .iter()
-        .filter(|candidate| !single.get(candidate.cell).is_some_and(|single| *single))
-        .map(|candidate| candidate.bound);
-    let upper = open.fold(search.lower, i128::max);
+    let lone: Vec<Option<u64>> = single.iter().map(|single| single.then_some(0)).collect();
+    let candidates = search.bound(reference, current, 0, &lone);
+    let bounds = candidates.iter().map(|candidate| candidate.bound);
+    let upper = bounds.fold(search.lower, i128::max);
     Ok(Enclosure {
         lower: search.lower.max(0) as u128,
         upper: upper.max(0) as u128,
@@ -249,6 +277,118 @@ pub(crate) struct Candidate {
     start: i128,
 }
 
+/// Values so frequent that each has a cell of its own, as far as a sample can tell: rounded and whole numbers have them.
+#[derive(Debug, Clone)]
+pub(crate) struct Atoms<K> {
+    pub map: CellMap,
+    /// A value of each cell.
+    usual: Vec<K>,
+}
+
+impl<K: Domain> Atoms<K> {
+    /// Look for atoms in a sorted sample; `None` when it holds many values once, or cells cannot set them apart.
+    pub(crate) fn among(sample: &[K]) -> Option<Self> {
+        let distinct = sample.chunk_by(|a, b| a == b).count();
+        if distinct * FREQUENT > sample.len() {
+            return None;
+        }
+        let cells = (CELLS_PER_ATOM * distinct).next_power_of_two();
+        let map = CellMap::choose(sample, cells.clamp(*ATOM_CELLS.start(), *ATOM_CELLS.end()));
+        let mut usual = vec![(K::default(), 0); map.len()];
+        for run in sample.chunk_by(|a, b| a == b) {
+            let most = &mut usual[map.cell(run[0]) as usize];
+            if run.len() > most.1 {
+                *most = (run[0], run.len());
+            }
+        }
+        let apart: usize = usual.iter().map(|(_, rows)| rows).sum();
+        let usual = usual.into_iter().map(|(value, _)| value).collect();
+        (apart * 8 >= sample.len() * 7).then_some(Self { map, usual })
+    }
+
+    /// Count columns per cell, and find the cells in which none of them holds anything but the usual value.
+    pub(crate) fn count<const N: usize>(
+        &self,
+        columns: [&Column<'_>; N],
+        threads: Option<usize>,
+    ) -> ([Counted; N], Vec<Option<K>>) {
+        let keep = Infinities::Keep;
+        let counted = histogram::count_unusual(columns, &self.map, &self.usual, keep, threads);
+        let is_lone = |cell: usize| counted.iter().all(|(_, others)| others[cell] == 0);
+        let lone = self.usual.iter().enumerate();
+        let lone = lone.map(|(cell, usual)| is_lone(cell).then_some(*usual));
+        let lone = lone.collect();
+        (counted.map(|(counted, _)| counted), lone)
+    }
+}
+
+/// The part of the line in which the distance is attained, in cells.
+pub(crate) struct Level<'a, K> {
+    map: CellMap,
+    /// Rows of both samples per cell.
+    pub counts: [Cow<'a, [u64]>; 2],
+    /// What the counts were counted of.
+    pub reading: Reading<K>,
+    /// Cells in which the distance may be attained, largest bound first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A part of the line that is to be counted again.
+pub(crate) struct Zoom<K> {
+    pub map: CellMap,
+    pub span: Span<K>,
+    /// Cells in which the distance is most likely attained.
+    pub likely: Vec<usize>,
+    /// `d` before the part.
+    start: i128,
+}
+
+/// Rows gathered of some cells of several columns, and the place of each candidate among them.
+type Rows<K, const N: usize> = (Vec<usize>, [Vec<Gathered<K>>; N]);
+
+impl<K: Domain> Level<'_, K> {
+    /// Take the rows of the candidates from those that were kept of other cells, if they are all among them.
+    pub(crate) fn take<const N: usize>(&self, kept: Option<Rows<K, N>>) -> Option<Rows<K, N>> {
+        let (cells, rows) = kept?;
+        let place = |candidate: &Candidate| cells.binary_search(&candidate.cell).ok();
+        let places: Option<Vec<usize>> = self.candidates.iter().map(place).collect();
+        Some((places?, rows))
+    }
+
+    /// Gather the rows of the candidates.
+    pub(crate) fn gather<const N: usize>(
+        &self,
+        columns: [&Column<'_>; N],
+        sample: &[K],
+        rows: impl Fn(usize, usize) -> u64 + Sync,
+        threads: Option<usize>,
+    ) -> Rows<K, N> {
+        let cells: Vec<usize> = self.candidates.iter().map(|one| one.cell).collect();
+        let places = (0..cells.len()).collect();
+        let wanted = Wanted::new(&self.map, cells, sample);
+        (places, wanted.gather(columns, self.reading, rows, threads))
+    }
+
+    /// Rows of both samples in a cell.
+    fn rows(&self, cell: usize) -> u64 {
+        self.counts[0][cell] + self.counts[1][cell]
+    }
+
+    /// Rows of the candidates.
+    fn candidate_rows(&self) -> u64 {
+        self.candidates.iter().map(|one| self.rows(one.cell)).sum()
+    }
+
+    /// The values of some cells.
+    fn span(&self, first: usize, last: usize) -> Span<K> {
+        let span = self.map.span(first, last);
+        match self.reading {
+            Reading::Within(read) => span.and(read),
+            Reading::All(_) => span,
+        }
+    }
+}
+
 /// The running search; `d = m i - n j` after `i` reference and `j` current rows.
 #[derive(Clone)]
 pub(crate) struct Search<K> {
@@ -291,21 +431,134 @@ impl<K: Domain> Search<K> {
         }
     }
 
+    /// Bound the cells of a map, and count again what lies around the candidates as long as that is worth it. `lone` has the
+    /// values of cells that are known to hold one alone; `recount` counts a part of the line on both sides.
+    pub(crate) fn zoom<'a>(
+        &mut self,
+        map: CellMap,
+        counts: [Cow<'a, [u64]>; 2],
+        lone: &[Option<K>],
+        sample: &[K],
+        mut recount: impl FnMut(Zoom<K>) -> [Vec<u64>; 2],
+    ) -> Level<'a, K> {
+        let candidates = self.bound(&counts[0], &counts[1], 0, lone);
+        let reading = Reading::All(Infinities::Keep);
+        let mut level = Level {
+            map,
+            counts,
+            reading,
+            candidates,
+        };
+        for _ in 0..ZOOMS {
+            let Some(zoom) = self.narrower(&level, sample) else {
+                break;
+            };
+            let (map, start, reading) = (zoom.map, zoom.start, Reading::Within(zoom.span));
+            let counts = recount(zoom).map(Cow::Owned);
+            level = Level {
+                map,
+                candidates: self.bound(&counts[0], &counts[1], start, &[]),
+                counts,
+                reading,
+            };
+        }
+        level
+    }
+
+    /// The part of the line in which the candidates lie, if it is worth to be counted again.
+    fn narrower(&self, level: &Level<'_, K>, sample: &[K]) -> Option<Zoom<K>> {
+        let all = (self.n + self.m) as u64;
+        if level.candidate_rows() <= all / GATHER_ONE_IN {
+            return None;
+        }
+        let first = level.candidates.iter().min_by_key(|one| one.cell)?;
+        let last = level.candidates.iter().map(|one| one.cell).max()?;
+        let rows: u64 = (first.cell..=last).map(|cell| level.rows(cell)).sum();
+        let before: u64 = level.counts.iter().flat_map(|counts| counts.iter()).sum();
+        let span = level.span(first.cell, last);
+        let start = sample.partition_point(|value| *value < span.low);
+        let end = sample.partition_point(|value| *value <= span.high);
+        let inside = sample.get(start..end)?;
+        // Where values are few, narrower cells would not set them apart any better.
+        let is_spread = 2 * inside.chunk_by(|a, b| a == b).count() > inside.len();
+        (2 * rows <= before && is_spread).then(|| {
+            // Outer cells that reach far beyond the sample would be wide, hence candidates.
+            let ends = [span.low, span.high].map(|end| end.is_finite().then_some(end));
+            let spread = ends[0].into_iter().chain(inside.iter().copied());
+            let spread: Vec<K> = spread.chain(ends[1]).collect();
+            let map = CellMap::choose(&spread, cells_for(rows as usize));
+            Zoom {
+                map,
+                span,
+                likely: self.likely(level, &map, all / KEEP_ONE_IN),
+                start: first.start,
+            }
+        })
+    }
+
+    /// Cells of another map in which the distance is most likely attained, in increasing order: where it is largest at the
+    /// borders of candidates, up to so many rows.
+    fn likely(&self, level: &Level<'_, K>, map: &CellMap, rows: u64) -> Vec<usize> {
+        let at_borders = |one: &Candidate| {
+            let [r, c] = [0, 1].map(|side: usize| i128::from(level.counts[side][one.cell]));
+            let end = one.start + self.m * r - self.n * c;
+            let [above, below] = [one.start.max(end), -one.start.min(end)];
+            let [is_above, is_below] = self.wanted;
+            (above * i128::from(is_above)).max(below * i128::from(is_below))
+        };
+        let mut order: Vec<(i128, usize)> = level
+            .candidates
+            .iter()
+            .map(|one| (at_borders(one), one.cell))
+            .collect();
+        order.sort_unstable_by_key(|(largest, cell)| (std::cmp::Reverse(*largest), *cell));
+        let mut left = rows;
+        let fits = |(_, cell): &&(i128, usize)| {
+            let fits = level.rows(*cell) <= left;
+            left = left.saturating_sub(level.rows(*cell));
+            fits
+        };
+        let mut cells: Vec<usize> = Vec::new();
+        for (_, cell) in order.iter().take_while(fits) {
+            let span = level.span(*cell, *cell);
+            cells.extend(map.cell(span.low) as usize..=map.cell(span.high) as usize);
+        }
+        cells.sort_unstable();
+        cells.dedup();
+        cells
+    }
+
     /// Raise `lower` by the values at the cell borders; return the cells worth a look, largest bound first.
-    pub(crate) fn bound(&mut self, r: &[u64], c: &[u64], start: i128) -> Vec<Candidate> {
-        // On the way from `start`, `d` and the bounds stay within what all rows of both samples could add.
-        let fits = (self.n * self.m) < 1 << 61 && start.unsigned_abs() < 1 << 61;
+    ///
+    /// `lone` has the values of cells that are known to hold one alone: there the distance is what it is at their end.
+    pub(crate) fn bound(
+        &mut self,
+        r: &[u64],
+        c: &[u64],
+        start: i128,
+        lone: &[Option<K>],
+    ) -> Vec<Candidate> {
+        // On the way from `start`, `d` and the bounds stay within what all rows could add.
+        let total = |counts: &[u64]| i128::from(counts.iter().sum::<u64>());
+        let (up, down) = (self.m * total(r), self.n * total(c));
+        let fits = (up + down).unsigned_abs() < 1 << 61 && start.unsigned_abs() < 1 << 61;
         let mut candidates = if fits {
-            self.bound_in::<i64>(r, c, start as i64)
+            self.bound_in::<i64>(r, c, start as i64, lone)
         } else {
-            self.bound_in::<i128>(r, c, start)
+            self.bound_in::<i128>(r, c, start, lone)
         };
         candidates
             .sort_unstable_by_key(|candidate| (std::cmp::Reverse(candidate.bound), candidate.cell));
         candidates
     }
 
-    fn bound_in<I: Whole>(&mut self, r: &[u64], c: &[u64], start: I) -> Vec<Candidate> {
+    fn bound_in<I: Whole>(
+        &mut self,
+        r: &[u64],
+        c: &[u64],
+        start: I,
+        lone: &[Option<K>],
+    ) -> Vec<Candidate> {
         let (n, m) = (I::of(self.n as u64), I::of(self.m as u64));
         let [above, below] = self.wanted;
         let (mut d, mut highest, mut least) = (start, start, start);
@@ -324,6 +577,13 @@ impl<K: Domain> Search<K> {
         let (mut d, mut candidates) = (start, Vec::new());
         for (cell, (&r, &c)) in r.iter().zip(c).enumerate() {
             let (up, down) = (m * I::of(r), n * I::of(c));
+            if let Some(Some(value)) = lone.get(cell) {
+                d = d + up - down;
+                if r > 0 || c > 0 {
+                    self.offer(d.into(), *value);
+                }
+                continue;
+            }
             // The largest d is attained at a reference value, the least at a current value.
             let most = if above && r > 0 { Some(d + up) } else { None };
             let most = most.max(if below && c > 0 { Some(down - d) } else { None });
@@ -339,18 +599,18 @@ impl<K: Domain> Search<K> {
         candidates
     }
 
-    /// Refine the candidates with the rows that `gathered` has for each of them, `rows` in all.
+    /// Refine the candidates with the rows that `gathered` has for each of them.
     ///
     /// Threads know only of the distances that they found themselves. So they may refine a cell in vain, but none is left out in
     /// which the distance is attained: the result is the same.
     pub(crate) fn refine_all(
         mut self,
-        candidates: &[Candidate],
+        level: &Level<'_, K>,
         gathered: impl Fn(usize) -> [Gathered<K>; 2] + Sync,
-        rows: u64,
         threads: Option<usize>,
     ) -> Self {
-        let threads = if rows < SORT_INLINE {
+        let candidates = &level.candidates;
+        let threads = if level.candidate_rows() < SORT_INLINE {
             1
         } else {
             parallel::available(threads)
@@ -425,7 +685,8 @@ impl<K: Domain> Search<K> {
                 .map(|pair| (pair[1] - pair[0]) as u64)
                 .collect::<Vec<_>>()
         };
-        for inner in self.bound(&counts(&r_starts), &counts(&c_starts), candidate.start) {
+        let (r_counts, c_counts) = (counts(&r_starts), counts(&c_starts));
+        for inner in self.bound(&r_counts, &c_counts, candidate.start, &[]) {
             let r = &mut r[r_starts[inner.cell]..r_starts[inner.cell + 1]];
             let c = &mut c[c_starts[inner.cell]..c_starts[inner.cell + 1]];
             self.refine(&inner, r, c, depth + 1);
@@ -537,7 +798,8 @@ mod tests {
                 .map(|pair| (pair[1] - pair[0]) as u64)
                 .collect::<Vec<_>>()
         };
-        for inner in search.bound(&counts(&r_starts), &counts(&c_starts), 0) {
+        let (r_counts, c_counts) = (counts(&r_starts), counts(&c_starts));
+        for inner in search.bound(&r_counts, &c_counts, 0, &[]) {
             let r = &mut r_all[r_starts[inner.cell]..r_starts[inner.cell + 1]];
             let c = &mut c_all[c_starts[inner.cell]..c_starts[inner.cell + 1]];
             search.refine(&inner, r, c, 0);

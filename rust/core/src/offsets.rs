@@ -109,7 +109,7 @@ impl Grid {
                 (low + cell as f64 * width, 1.0 / per_unit)
             }
             (CellMap::Key { low, shift, .. }, Measure::Key { drop }) => {
-                let origin = of_key(low + ((cell as u64) << shift) + ((1 << shift) >> 1));
+                let origin = f64::of_key(low + ((cell as u64) << shift) + ((1 << shift) >> 1));
                 let binade = (origin.abs().to_bits() >> FRACTION_BITS).max(1) << FRACTION_BITS;
                 let spacing = f64::from_bits(binade) * f64::EPSILON;
                 (origin, spacing * f64::from(1u32 << drop))
@@ -117,56 +117,6 @@ impl Grid {
             _ => (0.0, 0.0),
         }
     }
-
-    /// The least value of a cell after the first.
-    pub fn start(&self, cell: usize) -> f64 {
-        match (self.map, self.measure) {
-            (CellMap::Linear { low, .. }, Measure::Linear { width, .. }) => {
-                self.find_start(cell as u32, low + (cell as f64 - 0.5) * width)
-            }
-            (CellMap::Key { low, shift, .. }, _) => of_key(low + ((cell as u64) << shift)),
-            _ => 0.0,
-        }
-    }
-
-    /// Find the least float that the map, with its roundings, puts into `cell` or above: by wider and wider steps from a guess,
-    /// which is seldom more than a float away, then by bisection.
-    fn find_start(&self, cell: u32, guess: f64) -> f64 {
-        let is_reached = |key: u64| self.map.cell(of_key(key)) >= cell;
-        let (least, most) = (f64::NEG_INFINITY.key(), f64::INFINITY.key());
-        let (mut below, mut reached, mut step) = (guess.key(), guess.key(), 1);
-        if is_reached(reached) {
-            below = (below - step).max(least);
-            while is_reached(below) {
-                (reached, step) = (below, 2 * step);
-                below = below.saturating_sub(step).max(least);
-            }
-        } else {
-            reached = (reached + step).min(most);
-            while !is_reached(reached) {
-                (below, step) = (reached, 2 * step);
-                reached = reached.saturating_add(step).min(most);
-            }
-        }
-        while reached - below > 1 {
-            let middle = below + (reached - below) / 2;
-            if is_reached(middle) {
-                reached = middle;
-            } else {
-                below = middle;
-            }
-        }
-        of_key(reached)
-    }
-}
-
-/// The float that has a key.
-pub(crate) fn of_key(key: u64) -> f64 {
-    f64::from_bits(if key >> 63 == 1 {
-        key ^ (1 << 63)
-    } else {
-        !key
-    })
 }
 
 /// The least whole `e` with `2^e > |value|`, for normal values.
@@ -214,7 +164,7 @@ mod tests {
                 }
                 prop_assert!(offset.unsigned_abs() < 1 << (OFFSET_BITS - 1));
                 let (origin, unit) = grid.origin(cell);
-                let (start, end) = (grid.start(cell), grid.start(cell + 1));
+                let (start, end) = (grid.map.start::<f64>(cell), grid.map.start::<f64>(cell + 1));
                 prop_assert!(start <= value && value < end);
                 prop_assert!(((value - origin) - offset as f64 * unit).abs() <= unit);
                 prop_assert!(unit <= (end - start) * 2f64.powi(-42) || unit <= value.abs() * f64::EPSILON);
@@ -225,7 +175,7 @@ mod tests {
         fn starts_are_the_least_values_of_their_cells(low in -1e3f64..1e3, width in 1e-9f64..1e3, cell in 1usize..4_000) {
             for grid in grids(low, low + width, 4_096) {
                 let cell = cell.min(grid.map.len() - 1);
-                let start = grid.start(cell);
+                let start = grid.map.start::<f64>(cell);
                 prop_assert!(grid.map.cell(start) as usize >= cell);
                 prop_assert!((grid.map.cell(start.next_down()) as usize) < cell);
             }
@@ -243,7 +193,7 @@ mod tests {
             for grid in grids(low, high, 4_096) {
                 for cell in [1, 2, 2_000, grid.map.len() - 2, grid.map.len() - 1] {
                     let cell = cell.clamp(1, grid.map.len() - 1);
-                    let start = grid.start(cell);
+                    let start = grid.map.start::<f64>(cell);
                     assert!(grid.map.cell(start) as usize >= cell, "{grid:?} {cell}");
                     assert!(
                         (grid.map.cell(start.next_down()) as usize) < cell,

@@ -6,13 +6,16 @@
 
 use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
-use crate::column::{Chunk, Column, Infinities, Parts, Values};
+use crate::column::{BLOCK, Chunk, Column, Infinities, Parts, Reading, Values};
+use crate::dispatch;
 use crate::domain::{Common, Domain};
 use crate::error::Error;
 use crate::histogram;
-use crate::ks::{self, Alternative, Distance, Search};
+use crate::ks::{self, Alternative, Atoms, Distance, Search};
 use crate::merge;
 use crate::select;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// Up to this many current rows looking each of them up is faster than walking over all cells.
 const LOOK_UP_TO: usize = 4_096;
@@ -24,6 +27,10 @@ pub struct Ranks<K> {
     values: Vec<K>,
     /// Rows up to and with each of them.
     up_to: Vec<u64>,
+    /// Some of the values, by even ranks.
+    sample: Vec<K>,
+    /// Frequent values, if there are any; their cells are those of the map.
+    atoms: Option<Atoms<K>>,
     map: CellMap,
     /// Rows per cell.
     counts: Vec<u64>,
@@ -67,27 +74,54 @@ impl<K: Domain> Ranks<K> {
             .filter_map(of_rank)
             .filter(|value| value.is_finite())
             .collect();
-        let map = CellMap::choose(&sample, ks::cells_for(rows as usize * 2));
-        let mut firsts = vec![0; map.len() + 1];
-        for value in &values {
-            firsts[map.cell(*value) as usize + 1] += 1;
-        }
-        for cell in 1..firsts.len() {
-            firsts[cell] += firsts[cell - 1];
-        }
-        let before = |place: usize| place.checked_sub(1).map_or(0, |last| up_to[last]);
-        let counts = firsts
-            .windows(2)
-            .map(|ends| before(ends[1]) - before(ends[0]))
-            .collect();
-        Self {
+        let atoms = Atoms::among(&sample);
+        let map = match &atoms {
+            Some(atoms) => atoms.map,
+            None => CellMap::choose(&sample, ks::cells_for(rows as usize * 2)),
+        };
+        let mut ranks = Self {
             values,
             up_to,
+            sample,
+            atoms,
             map,
-            counts,
-            firsts,
+            counts: Vec::new(),
+            firsts: Vec::new(),
             parts,
+        };
+        ranks.firsts = ranks.firsts_in(&map, 0..ranks.values.len());
+        ranks.counts = ranks.counts_between(&ranks.firsts);
+        ranks
+    }
+
+    /// Rows up to the distinct value before a place.
+    fn before(&self, place: usize) -> u64 {
+        place.checked_sub(1).map_or(0, |last| self.up_to[last])
+    }
+
+    /// The place of the first of some distinct values that lies in each cell of a map or above it, and their end.
+    fn firsts_in(&self, map: &CellMap, places: Range<usize>) -> Vec<usize> {
+        let mut firsts = vec![places.start; map.len() + 1];
+        let (mut cells, mut end) = ([0; BLOCK], places.start);
+        for block in self.values[places].chunks(BLOCK) {
+            let cells = &mut cells[..block.len()];
+            dispatch::map_cells(map, block, cells);
+            for cell in cells {
+                end += 1;
+                // The last of a cell's values stays; a cell without any starts and ends where the one before it ended.
+                firsts[*cell as usize + 1] = end;
+            }
         }
+        for cell in 1..firsts.len() {
+            firsts[cell] = firsts[cell].max(firsts[cell - 1]);
+        }
+        firsts
+    }
+
+    /// Rows from each place to the next.
+    fn counts_between(&self, places: &[usize]) -> Vec<u64> {
+        let rows = |ends: &[usize]| self.before(ends[1]) - self.before(ends[0]);
+        places.windows(2).map(rows).collect()
     }
 
     /// The same reference in another domain; values that become equal there are one.
@@ -118,33 +152,54 @@ impl<K: Domain> Ranks<K> {
         if current.len() <= LOOK_UP_TO {
             return self.look_up(current, alternative);
         }
-        let keep = Infinities::Keep;
-        let [counted] = histogram::count_cells::<K, 1>([current], &self.map, keep, threads);
-        let m = counted.parts.numbers() as usize;
-        let mut search = Search::new(self.parts.numbers() as usize, m, alternative)?;
-        let candidates = search.bound(&self.counts, &counted.counts, 0);
-        let cells = || candidates.iter().map(|candidate| candidate.cell);
-        let rows: Vec<u64> = cells().map(|cell| counted.counts[cell]).collect();
-        // The first value of each cell that has one of its own.
-        let firsts =
-            cells().filter_map(|cell| self.values[..self.firsts[cell + 1]].get(self.firsts[cell]));
-        let usual: Vec<K> = firsts.copied().collect();
-        let wanted = Wanted::new(&self.map, cells(), &usual);
-        let [gathered] = wanted.gather([current], [&rows], keep, threads);
-        let own = |cell: usize| self.counts[cell];
-        let many = cells().map(own).sum::<u64>() + rows.iter().sum::<u64>();
-        let both = |place: usize| [self.rows(candidates[place].cell), gathered[place].clone()];
+        let ([counted], mut lone) = match &self.atoms {
+            Some(atoms) => atoms.count([current], threads),
+            None => {
+                let all = Reading::All(Infinities::Keep);
+                let counted = histogram::count_cells::<K, 1>([current], &self.map, &all, threads);
+                (counted, Vec::new())
+            }
+        };
+        // The reference's own values must be the usual ones too.
+        for (lone, ends) in lone.iter_mut().zip(self.firsts.windows(2)) {
+            let own = &self.values[ends[0]..ends[1]];
+            *lone = lone.filter(|value| own.iter().all(|own| own == value));
+        }
+        let (n, m) = (self.parts.numbers(), counted.parts.numbers());
+        let mut search = Search::new(n as usize, m as usize, alternative)?;
+        let counts = [Cow::Borrowed(&self.counts[..]), Cow::Owned(counted.counts)];
+        let (mut firsts, mut kept) = (Cow::Borrowed(&self.firsts), None);
+        let level = search.zoom(self.map, counts, &lone, &self.sample, |zoom| {
+            let start = self.values.partition_point(|value| *value < zoom.span.low);
+            let end = self
+                .values
+                .partition_point(|value| *value <= zoom.span.high);
+            firsts = Cow::Owned(self.firsts_in(&zoom.map, start..end));
+            let wanted = Wanted::new(&zoom.map, zoom.likely.clone(), &self.sample);
+            let within = Reading::Within(zoom.span);
+            let [(counts, rows)] = wanted.count_and_gather([current], within, threads);
+            kept = Some((zoom.likely, [rows]));
+            [self.counts_between(&firsts), counts]
+        });
+        let (places, [gathered]) = level.take(kept).unwrap_or_else(|| {
+            let rows = |_: usize, cell: usize| level.counts[1][cell];
+            level.gather([current], &self.sample, rows, threads)
+        });
+        let both = |place: usize| {
+            let cell = level.candidates[place].cell;
+            let reference = self.rows(firsts[cell]..firsts[cell + 1]);
+            [reference, gathered[places[place]].clone()]
+        };
         search
-            .refine_all(&candidates, both, many, threads)
+            .refine_all(&level, both, threads)
             .finish(self.parts, counted.parts)
     }
 
-    /// The reference's rows in a cell.
-    fn rows(&self, cell: usize) -> Gathered<K> {
+    /// The reference's rows of some of its distinct values.
+    fn rows(&self, places: Range<usize>) -> Gathered<K> {
         let mut rows = Gathered::default();
-        let (first, end) = (self.firsts[cell], self.firsts[cell + 1]);
-        let mut before = first.checked_sub(1).map_or(0, |last| self.up_to[last]);
-        for (value, count) in self.values[first..end].iter().zip(&self.up_to[first..end]) {
+        let mut before = self.before(places.start);
+        for (value, count) in self.values[places.clone()].iter().zip(&self.up_to[places]) {
             rows.push_many(*value, (count - before) as usize);
             before = *count;
         }
@@ -162,16 +217,15 @@ impl<K: Domain> Ranks<K> {
         let (n, m) = (self.parts.numbers(), rows.len() as u64);
         let mut search = Search::new(n as usize, rows.len(), alternative)?;
         let d = |i: u64, j: u64| i128::from(m) * i128::from(i) - i128::from(n) * i128::from(j);
-        let before = |place: usize| place.checked_sub(1).map_or(0, |last| self.up_to[last]);
         let (mut passed, mut j) = (0, 0);
         for run in rows.chunk_by(|a, b| a == b) {
             let place = passed + self.values[passed..].partition_point(|value| *value < run[0]);
             if place > passed {
-                search.offer(d(before(place), j), self.values[place - 1]);
+                search.offer(d(self.before(place), j), self.values[place - 1]);
             }
             passed = place + usize::from(self.values.get(place) == Some(&run[0]));
             j += run.len() as u64;
-            search.offer(d(before(passed), j), run[0]);
+            search.offer(d(self.before(passed), j), run[0]);
         }
         if let Some(last) = self.values[passed..].last() {
             search.offer(d(n, j), *last);

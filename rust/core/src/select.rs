@@ -4,7 +4,7 @@ use crate::bins::Thresholds;
 use crate::categories::FoldMap;
 use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
-use crate::column::{Column, Infinities, Parts};
+use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
@@ -50,8 +50,8 @@ pub fn order_statistics<K: Domain>(
     }
     let sample = column.sample::<K>(SAMPLE, Infinities::Leave);
     let map = CellMap::choose(&sample, CELLS);
-    let leave = Infinities::Leave;
-    let [counted] = histogram::count_cells::<K, 1>([column], &map, leave, threads);
+    let all = Reading::All(Infinities::Leave);
+    let [counted] = histogram::count_cells::<K, 1>([column], &map, &all, threads);
     let places: Vec<(usize, u64)> = ranks(counted.counts.iter().sum())
         .iter()
         .filter_map(|&rank| place(&counted, rank))
@@ -59,9 +59,8 @@ pub fn order_statistics<K: Domain>(
     let mut cells: Vec<usize> = places.iter().map(|(cell, _)| *cell).collect();
     cells.sort_unstable();
     cells.dedup();
-    let rows: Vec<u64> = cells.iter().map(|cell| counted.counts[*cell]).collect();
-    let wanted = Wanted::new(&map, cells.iter().copied(), &sample);
-    let [gathered] = wanted.gather([column], [&rows], leave, threads);
+    let wanted = Wanted::new(&map, cells.clone(), &sample);
+    let [gathered] = wanted.gather([column], all, |_, cell| counted.counts[cell], threads);
     let sorted = |place: Gathered<K>| {
         let mut values = place.into_values();
         merge::sort(&mut values);

@@ -9,7 +9,7 @@
 //! their ends.
 
 use crate::cells::CellMap;
-use crate::column::{Column, Infinities};
+use crate::column::{Column, Infinities, Reading};
 use crate::domain::Domain;
 use crate::histogram::{self, Counted};
 
@@ -149,7 +149,8 @@ pub fn count<K: Domain>(
     let layout = Layout::choose::<K>(reference, current)?;
     let map = layout.map();
     let columns = [reference, current];
-    let [r, c] = histogram::count_cells::<K, 2>(columns, &map, Infinities::Leave, threads);
+    let leave = &Reading::All(Infinities::Leave);
+    let [r, c] = histogram::count_cells::<K, 2>(columns, &map, leave, threads);
     Some(layout.shape(r.counts, c.counts))
 }
 
@@ -249,7 +250,12 @@ mod tests {
         let counted = count::<f64>(&r, &c, None).unwrap();
         let cells = |low: f64, high: f64, many: usize| {
             let map = CellMap::between(low, high, many).unwrap();
-            let [r, c] = histogram::count_cells::<f64, 2>([&r, &c], &map, Infinities::Keep, None);
+            let [r, c] = histogram::count_cells::<f64, 2>(
+                [&r, &c],
+                &map,
+                &Reading::All(Infinities::Keep),
+                None,
+            );
             layout.from_cells(&map, &r, &c)
         };
         let added = cells(0.0, 100.06, 8_192).unwrap();

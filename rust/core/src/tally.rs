@@ -1,8 +1,9 @@
 //! Tables into which small numbers are counted.
 //!
 //! An increment has to wait for the last one of the same place. So few places are counted in four tables in turn; and where there
-//! are very few, two numbers make one of a table for pairs, which halves the increments. Tables hold narrow counters, added up in
-//! `u64` before one could overflow.
+//! are very few, two numbers make one of a table for pairs, which halves the increments. Many places are counted in bytes, of which
+//! the nearest caches hold four times as many as of words; a byte that turns over is carried. Words are added up in `u64` before one
+//! could overflow.
 
 use crate::column::{Ahead, BLOCK};
 use crate::dispatch;
@@ -10,13 +11,22 @@ use crate::dispatch;
 /// Tables counted into in turn.
 const LANES: usize = 4;
 
-/// Above this many places equal neighbours are rare and four tables would only fill the cache.
+/// Above this many places equal neighbours are rare, and four tables of words would only fill the cache.
 const LANES_UP_TO: usize = 2048;
+
+/// Numbers that are counted in bytes, at most: no check is needed where sixteen bits are the index.
+const BYTES: usize = 1 << 16;
+
+/// More numbers than that.
+const TOO_MANY: usize = BYTES + 1;
+
+/// What a byte holds before it turns over.
+const CARRY: u64 = 1 << u8::BITS;
 
 /// Up to this many places pairs are counted: a table of them fits the first-level cache.
 const PAIRS_UP_TO: usize = 128;
 
-/// Numbers that pairs can make: no check is needed where one of them is the index. Memory that is not touched costs nothing.
+/// Numbers that pairs can make: no check is needed here either. Memory that is not touched costs nothing.
 const PAIRS: usize = 1 << 16;
 
 /// Below this many numbers the tables for pairs cost more than they save.
@@ -25,7 +35,7 @@ const PAIRS_FROM: usize = 1 << 17;
 /// Blocks after which a table of pairs must be emptied: half of a block's pairs go into each of two tables.
 const FULL_AFTER: usize = u16::MAX as usize / (BLOCK / 4);
 
-/// Numbers after which tables of single numbers must be emptied.
+/// Numbers after which lanes must be emptied.
 const FULL_ROWS: usize = 1 << 31;
 
 /// Counts of the numbers below `len`.
@@ -37,8 +47,10 @@ pub(crate) struct Tally {
 }
 
 enum Table {
-    /// One table of counters, or [`LANES`] end to end; and numbers counted since they were emptied.
-    Single(Vec<u32>, usize),
+    /// [`BYTES`] bytes, and how often each turned over: never 2^32 times, for no memory holds 2^40 numbers.
+    Bytes(Vec<u8>, Vec<u32>),
+    /// [`LANES`] tables of counters end to end; and numbers counted since they were emptied.
+    Lanes(Vec<u32>, usize),
     /// Two tables of [`PAIRS`] end to end, asked by the number that a pair makes; and blocks counted since they were emptied.
     Pairs(Vec<u16>, usize),
 }
@@ -48,8 +60,8 @@ impl Tally {
     pub(crate) fn new(len: usize, rows: usize) -> Self {
         let table = match (len, rows) {
             (2..=PAIRS_UP_TO, PAIRS_FROM..) => Table::Pairs(vec![0; 2 * PAIRS], 0),
-            (..=LANES_UP_TO, _) => Table::Single(vec![0; LANES * len], 0),
-            _ => Table::Single(vec![0; len], 0),
+            (..=LANES_UP_TO, _) | (TOO_MANY.., _) => Table::Lanes(vec![0; LANES * len], 0),
+            _ => Table::Bytes(vec![0; BYTES], vec![0; BYTES]),
         };
         let counts = Vec::new();
         Self { len, counts, table }
@@ -58,9 +70,13 @@ impl Tally {
     /// Count the numbers found for a block; meanwhile ask for the memory of the next one.
     pub(crate) fn count(&mut self, numbers: &[u32], ahead: Ahead) {
         let is_full = match &mut self.table {
-            Table::Single(table, since) => {
+            Table::Bytes(table, carried) => {
+                count_bytes(table, carried, numbers, ahead);
+                false
+            }
+            Table::Lanes(table, since) => {
                 *since += numbers.len();
-                count_single(table, self.len, numbers, ahead);
+                count_lanes(table, self.len, numbers, ahead);
                 *since >= FULL_ROWS
             }
             Table::Pairs(tables, since) => {
@@ -99,7 +115,12 @@ impl Tally {
     fn empty_into(&mut self, totals: &mut [u64]) {
         let len = self.len.max(1);
         match &mut self.table {
-            Table::Single(table, since) => {
+            Table::Bytes(table, carried) => {
+                for (total, (count, carried)) in totals.iter_mut().zip(table.iter().zip(carried)) {
+                    *total += u64::from(*count) + CARRY * u64::from(*carried);
+                }
+            }
+            Table::Lanes(table, since) => {
                 *since = 0;
                 for lane in table.chunks_mut(len) {
                     for (total, count) in totals.iter_mut().zip(lane) {
@@ -126,26 +147,56 @@ impl Tally {
     }
 }
 
-fn count_single(table: &mut [u32], len: usize, numbers: &[u32], ahead: Ahead) {
-    let (eights, rest) = numbers.as_chunks::<{ 2 * LANES }>();
-    let mut lanes = table.chunks_mut(len.max(1));
-    let (Some(a), b, c, d) = (lanes.next(), lanes.next(), lanes.next(), lanes.next()) else {
+fn count_bytes(table: &mut [u8], carried: &mut [u32], numbers: &[u32], ahead: Ahead) {
+    let (Some(table), Some(carried)) = (
+        table.first_chunk_mut::<BYTES>(),
+        carried.first_chunk_mut::<BYTES>(),
+    ) else {
         return;
     };
-    if let (Some(b), Some(c), Some(d)) = (b, c, d) {
-        for (row, eight) in (0..).step_by(2 * LANES).zip(eights) {
-            ahead.fetch(row);
-            for four in eight.as_chunks::<LANES>().0 {
-                add_one(a, four[0]);
-                add_one(b, four[1]);
-                add_one(c, four[2]);
-                add_one(d, four[3]);
-            }
+    let (eights, rest) = numbers.as_chunks::<8>();
+    for (row, eight) in (0..).step_by(8).zip(eights) {
+        ahead.fetch(row);
+        for &number in eight {
+            add_byte(table, carried, number as u16);
         }
-    } else {
-        for (row, eight) in (0..).step_by(2 * LANES).zip(eights) {
-            ahead.fetch(row);
-            eight.iter().for_each(|&number| add_one(a, number));
+    }
+    for &number in rest {
+        add_byte(table, carried, number as u16);
+    }
+}
+
+#[inline(always)]
+fn add_byte(table: &mut [u8; BYTES], carried: &mut [u32; BYTES], at: u16) {
+    let count = &mut table[usize::from(at)];
+    *count = count.wrapping_add(1);
+    if *count == 0 {
+        carry(carried, at);
+    }
+}
+
+/// Out of the way: it happens once in 256 times.
+#[cold]
+#[inline(never)]
+fn carry(carried: &mut [u32; BYTES], at: u16) {
+    carried[usize::from(at)] += 1;
+}
+
+fn count_lanes(table: &mut [u32], len: usize, numbers: &[u32], ahead: Ahead) {
+    let (eights, rest) = numbers.as_chunks::<{ 2 * LANES }>();
+    let mut lanes = table.chunks_mut(len.max(1));
+    let (Some(a), Some(b), Some(c), Some(d)) =
+        (lanes.next(), lanes.next(), lanes.next(), lanes.next())
+    else {
+        return;
+    };
+    for (row, eight) in (0..).step_by(2 * LANES).zip(eights) {
+        ahead.fetch(row);
+        for four in eight.as_chunks::<LANES>().0 {
+            add_one(a, four[0]);
+            add_one(b, four[1]);
+            add_one(c, four[2]);
+            add_one(d, four[3]);
         }
     }
     for &number in rest {
@@ -195,8 +246,11 @@ mod tests {
         #[test]
         fn all_tables_count_alike(len in 2usize..=PAIRS_UP_TO, blocks in prop::collection::vec(0usize..=BLOCK, 1..5),
                                   seed in any::<u32>()) {
-            let (mut single, mut paired) = (Tally::new(len, 0), Tally::new(len, PAIRS_FROM));
+            let (mut lanes, mut paired) = (Tally::new(len, 0), Tally::new(len, PAIRS_FROM));
+            let mut bytes = Tally::new(LANES_UP_TO + 1, 0);
+            prop_assert!(matches!(lanes.table, Table::Lanes(..)));
             prop_assert!(matches!(paired.table, Table::Pairs(..)));
+            prop_assert!(matches!(bytes.table, Table::Bytes(..)));
             let mut naive = vec![0u64; len];
             let mut next = seed;
             for rows in blocks {
@@ -206,11 +260,13 @@ mod tests {
                 };
                 let numbers: Vec<u32> = (0..rows).map(|_| random()).collect();
                 numbers.iter().for_each(|number| naive[*number as usize] += 1);
-                single.count(&numbers, Ahead::default());
+                lanes.count(&numbers, Ahead::default());
+                bytes.count(&numbers, Ahead::default());
                 paired.count(&numbers, Ahead::default());
             }
-            prop_assert_eq!(&counts(single), &naive);
+            prop_assert_eq!(&counts(lanes), &naive);
             prop_assert_eq!(&counts(paired), &naive);
+            prop_assert_eq!(&counts(bytes)[..len], &naive[..]);
         }
     }
 
@@ -224,7 +280,7 @@ mod tests {
         assert_eq!(counts(tally), [0, 0, 300 * BLOCK as u64]);
         // Lanes are emptied long before 2^32, and added up in 64 bits.
         let mut tally = Tally::new(3, 0);
-        if let Table::Single(table, since) = &mut tally.table {
+        if let Table::Lanes(table, since) = &mut tally.table {
             table.fill(FULL_ROWS as u32 + BLOCK as u32);
             *since = FULL_ROWS;
         }

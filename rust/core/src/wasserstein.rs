@@ -10,7 +10,7 @@
 
 use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
-use crate::column::{Column, Infinities, Parts};
+use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::{Common, Domain};
 use crate::error::Error;
 use crate::integral::{Integral, Sizes, Sum, to_float};
@@ -132,11 +132,10 @@ fn sorted<K: Domain>(reference: &Column<'_>, current: &Column<'_>) -> Result<Dis
     })
 }
 
-/// A cell to be sorted: its number and rows, `d` before its first row, and its borders, if it has them.
+/// A cell to be sorted: its number, `d` before its first row, and its borders, if it has them.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     cell: usize,
-    rows: [u64; 2],
     d: i128,
     from: Option<f64>,
     to: Option<f64>,
@@ -155,15 +154,10 @@ fn by_cells(
     let mut statistic = f64::INFINITY;
     if !sizes.is_infinite() {
         let (mut sum, pieces) = sum_certain(&r, &c, grid, &sizes);
-        let cells = pieces.iter().map(|piece| piece.cell);
+        let cells = pieces.iter().map(|piece| piece.cell).collect();
         let wanted = Wanted::new(&grid.map, cells, sample);
-        let rows = [0, 1].map(|side| {
-            pieces
-                .iter()
-                .map(|piece| piece.rows[side])
-                .collect::<Vec<_>>()
-        });
-        let gathered = wanted.gather(columns, [&rows[0], &rows[1]], Infinities::Leave, threads);
+        let rows = |side: usize, cell| [&r, &c][side].get(cell).rows;
+        let gathered = wanted.gather(columns, Reading::All(Infinities::Leave), rows, threads);
         sum.add(sort_rest(&gathered, &pieces, &sizes, threads));
         statistic = sum.value();
     }
@@ -188,20 +182,13 @@ fn sum_certain(r: &Sums, c: &Sums, grid: &Grid, sizes: &Sizes) -> (Sum, Vec<Piec
         let from = if cell == end && cell > 0 {
             at
         } else {
-            (cell > 0).then(|| grid.start(cell))
+            (cell > 0).then(|| grid.map.start::<f64>(cell))
         };
-        let to = (cell < last).then(|| grid.start(cell + 1));
+        let to = (cell < last).then(|| grid.map.start::<f64>(cell + 1));
         if let (Some(at), Some(from), true) = (at, from, d != 0) {
             sum.add(sizes.difference(d).abs() * (from - at));
         }
-        let rows = [r.rows, c.rows];
-        let piece = Piece {
-            cell,
-            rows,
-            d,
-            from,
-            to,
-        };
+        let piece = Piece { cell, d, from, to };
         match integral_of_sums(&r, &c, grid, sizes, &piece) {
             Some(integral) => sum.add(integral),
             None => pieces.push(piece),
@@ -376,7 +363,9 @@ mod tests {
             Some(CellMap::between_keys(1.0, 3.0, 5_000)),
         ] {
             let grid = map.and_then(Grid::new).unwrap();
-            let borders: Vec<f64> = (100..4_000).map(|cell| grid.start(cell)).collect();
+            let borders: Vec<f64> = (100..4_000)
+                .map(|cell| grid.map.start::<f64>(cell))
+                .collect();
             for away in [0.0, 1e-15, 1e-12, 1e-9] {
                 let r: Vec<f64> = borders
                     .iter()
