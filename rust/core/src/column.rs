@@ -403,6 +403,24 @@ impl<'a> Column<'a> {
         parts: &mut Parts,
         mut work: impl FnMut(&[K], Ahead),
     ) {
+        self.blocks_tried(task, infinities, parts, |block, ahead, is_raw| {
+            let is_ready = !is_raw || dispatch::all_finite(block);
+            if is_ready {
+                work(block, ahead);
+            }
+            is_ready
+        });
+    }
+
+    /// The same for a kernel that finds out itself whether a block is ready for it: it is tried on raw blocks, which may hold NaN
+    /// and infinities, and says whether it did its work; where it did not, it gets the block again without them.
+    pub(crate) fn blocks_tried<K: Domain>(
+        &self,
+        task: Task,
+        infinities: Infinities,
+        parts: &mut Parts,
+        mut work: impl FnMut(&[K], Ahead, bool) -> bool,
+    ) {
         let Some(chunk) = self.chunks.get(task.chunk) else {
             return;
         };
@@ -418,9 +436,8 @@ impl<'a> Column<'a> {
             let missing = chunk.validity.filter(|bits| !bits.all(start, len));
             let block = K::borrow(chunk.values).and_then(|own| own.get(start..start + len));
             if let (Some(block), None) = (block, missing)
-                && dispatch::all_finite(block)
+                && work(block, ahead, true)
             {
-                work(block, ahead);
                 start += len;
                 continue;
             }
@@ -434,7 +451,7 @@ impl<'a> Column<'a> {
             if !all_finite {
                 kept = drop_special(&mut buffer[..kept], infinities, parts);
             }
-            work(&buffer[..kept], ahead);
+            work(&buffer[..kept], ahead, false);
             start += len;
         }
     }

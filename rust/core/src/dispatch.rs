@@ -1,20 +1,19 @@
 //! The vector kernels, compiled for each tier: as the target allows, for AVX2, and for AVX-512.
 //!
-//! One inlined body serves all, without fused multiply-add, so all give the same bits; [`crate::tier`] says which is used. Three
-//! kernels are written out for AVX-512, whose instructions no compiler finds: a search in a register, and rows or values pressed
-//! together.
-//! This is the crate's one module with `unsafe`.
+//! One inlined body serves all, without fused multiply-add, so all give the same bits; [`crate::tier`] says which is used. A few
+//! kernels are written out for AVX-512 (`dispatch/avx512.rs`). This is the crate's one module with `unsafe`.
 #![allow(unsafe_code)]
 
 use crate::bins::Even;
 use crate::cells::{CellMap, Span};
 use crate::column::{Ahead, BLOCK, Values};
-use crate::domain::{Common, Domain};
+use crate::domain::Domain;
 use crate::halves::Halves;
 use crate::offsets::Grid;
 use crate::tier::Tier;
+
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
+mod avx512;
 
 macro_rules! tiers {
     ($(#[$doc:meta])* $name:ident, $avx2:ident, $avx512:ident, $body:ident, $instructions:literal,
@@ -52,9 +51,19 @@ tiers!(
     <K: Domain>(values: Values<'_>, start: usize, out: &mut [K]) -> bool
 );
 tiers!(
-    /// Say whether all values are finite.
-    all_finite, all_finite_avx2, all_finite_avx512, all_finite_body, "avx512f,avx512bw,avx512dq,avx512vl", <K: Domain>(block: &[K]) -> bool
+    all_finite_by_bits, all_finite_avx2, all_finite_avx512, all_finite_body, "avx512f,avx512bw,avx512dq,avx512vl", <K: Domain>(block: &[K]) -> bool
 );
+
+/// Say whether all values are finite.
+pub fn all_finite<K: Domain>(block: &[K]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(floats), Tier::Avx512) = (K::as_floats(block), Tier::used()) {
+        // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
+        return unsafe { avx512::all_finite(floats) };
+    }
+    all_finite_by_bits(block)
+}
+
 tiers!(
     /// Add to `counts[i]` the number of values at or above `thresholds[i]`.
     ///
@@ -64,34 +73,40 @@ tiers!(
 );
 
 /// Add to `counts[i]` the number of values at or above `thresholds[i]`; `halves` are those of the thresholds, if they have any.
+///
+/// Nothing is added and false returned if a value is infinite or no number.
 pub fn count_reached<K: Domain>(
     block: &[K],
     thresholds: &[K],
     halves: Option<&Halves>,
     ahead: Ahead,
     counts: &mut [u64],
-) {
+) -> bool {
     #[cfg(target_arch = "x86_64")]
     if let (Some(halves), Some(floats), Tier::Avx512) = (halves, K::as_floats(block), Tier::used())
     {
         let (groups, rest) = floats.as_chunks::<16>();
         // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
-        let slots = unsafe { count_by_halves_avx512(groups, halves, ahead) };
+        let slots = unsafe { avx512::count_by_halves(groups, halves, ahead) };
+        let (Some(slots), true) = (slots, rest.iter().all(|value| value.is_finite())) else {
+            return false;
+        };
         let mut reached = 0;
         for (count, slot) in counts.iter_mut().zip(&slots[1..]).rev() {
             reached += slot;
             *count += reached;
         }
-        return compare_all(
-            &block[block.len() - rest.len()..],
-            thresholds,
-            ahead,
-            counts,
-        );
+        let rest = &block[block.len() - rest.len()..];
+        compare_all(rest, thresholds, Ahead::default(), counts);
+        return true;
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = halves;
-    compare_all(block, thresholds, ahead, counts);
+    let all_finite = all_finite(block);
+    if all_finite {
+        compare_all(block, thresholds, ahead, counts);
+    }
+    all_finite
 }
 
 tiers!(
@@ -119,7 +134,7 @@ pub fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLOCK]
     #[cfg(target_arch = "x86_64")]
     if Tier::used() == Tier::Avx512 {
         // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
-        return unsafe { pick_avx512(chosen, cells, ahead, rows) };
+        return unsafe { avx512::pick(chosen, cells, ahead, rows) };
     }
     pick_body(chosen, cells, 0, 0, ahead, rows)
 }
@@ -134,7 +149,7 @@ pub fn within<K: Domain>(
     #[cfg(target_arch = "x86_64")]
     if Tier::used() == Tier::Avx512 {
         // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
-        return unsafe { within_avx512(block, span, ahead, found) };
+        return unsafe { avx512::within(block, span, ahead, found) };
     }
     within_body(block, span, ahead, found, 0)
 }
@@ -184,42 +199,6 @@ fn pick_body(
     count
 }
 
-/// Sixteen at a time: their bits are gathered, and their rows pressed together by one instruction.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn pick_avx512(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLOCK]) -> usize {
-    let cells = &cells[..cells.len().min(BLOCK)];
-    let (groups, rest) = cells.as_chunks::<16>();
-    let Some(last) = chosen.len().checked_sub(1) else {
-        return 0;
-    };
-    let (last, one, low_bits) = (
-        _mm512_set1_epi32(last as i32),
-        _mm512_set1_epi32(1),
-        _mm512_set1_epi32(31),
-    );
-    let mut here = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    let mut count = 0;
-    for (start, group) in (0..).step_by(16).zip(groups) {
-        ahead.fetch(start);
-        ahead.fetch(start + 8);
-        // SAFETY: a group holds sixteen cells; words are asked for at most at the last place; and `count` rows are listed of
-        // `start` seen, so sixteen more end within `rows`.
-        unsafe {
-            let cells = _mm512_loadu_epi32(group.as_ptr().cast());
-            let place = _mm512_min_epu32(_mm512_srli_epi32::<5>(cells), last);
-            let words = _mm512_i32gather_epi32::<4>(place, chosen.as_ptr().cast());
-            let bits = _mm512_srlv_epi32(words, _mm512_and_epi32(cells, low_bits));
-            let met = _mm512_test_epi32_mask(bits, one);
-            let listed = rows.as_mut_ptr().add(count);
-            _mm512_storeu_epi32(listed.cast(), _mm512_maskz_compress_epi32(met, here));
-            count += met.count_ones() as usize;
-        }
-        here = _mm512_add_epi32(here, _mm512_set1_epi32(16));
-    }
-    pick_body(chosen, cells, cells.len() - rest.len(), count, ahead, rows)
-}
-
 /// Copy the values after the `count` that are found already. Without a branch, as in [`pick_body`].
 fn within_body<K: Domain>(
     block: &[K],
@@ -236,47 +215,6 @@ fn within_body<K: Domain>(
         }
     }
     count
-}
-
-/// Eight at a time.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn within_avx512<K: Domain>(
-    block: &[K],
-    span: &Span<K>,
-    ahead: Ahead,
-    found: &mut [K; BLOCK],
-) -> usize {
-    const { assert!(size_of::<K>() == size_of::<i64>()) };
-    let (groups, rest) = block[..block.len().min(BLOCK)].as_chunks::<8>();
-    let low = _mm512_set1_epi64(span.low.bits() as i64);
-    let high = _mm512_set1_epi64(span.high.bits() as i64);
-    let as_floats = |words| _mm512_castsi512_pd(words);
-    let mut count = 0;
-    for (row, group) in (0..).step_by(8).zip(groups) {
-        ahead.fetch(row);
-        // SAFETY: a group holds eight values of 64 bits; and `count` values are found among `row`, so eight more end within `found`.
-        unsafe {
-            let values = _mm512_loadu_epi64(group.as_ptr().cast());
-            let held = match K::COMMON {
-                Common::Float => {
-                    let (values, low, high) = (as_floats(values), as_floats(low), as_floats(high));
-                    let reached = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(values, low);
-                    _mm512_mask_cmp_pd_mask::<_CMP_LE_OQ>(reached, values, high)
-                }
-                Common::Signed => {
-                    _mm512_mask_cmple_epi64_mask(_mm512_cmpge_epi64_mask(values, low), values, high)
-                }
-                Common::Unsigned => {
-                    _mm512_mask_cmple_epu64_mask(_mm512_cmpge_epu64_mask(values, low), values, high)
-                }
-            };
-            let next = found.as_mut_ptr().add(count);
-            _mm512_storeu_epi64(next.cast(), _mm512_maskz_compress_epi64(held, values));
-            count += held.count_ones() as usize;
-        }
-    }
-    within_body(rest, span, Ahead::default(), found, count)
 }
 
 #[inline(always)]
@@ -341,108 +279,6 @@ fn count_group<K: Domain, const N: usize>(block: &[K], thresholds: [K; N]) -> [u
     reached
 }
 
-/// Count values per slot; see [`Halves`]. Each lane keeps sixteen counters of four bits, emptied before one could overflow.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn count_by_halves_avx512(groups: &[[f64; 16]], halves: &Halves, ahead: Ahead) -> [u64; 16] {
-    /// Groups after which four bits may be full: each adds two to a lane.
-    const GROUPS: usize = 15 / 2;
-    /// Times that four bits may be emptied into eight.
-    const TIMES: usize = 255 / (2 * GROUPS);
-    let splat = |number| _mm512_set1_epi32(number);
-    let odd_halves = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    let low_bits = _mm512_set1_epi8(0x0f);
-    // SAFETY: the arrays have sixteen places.
-    let (upper, first, second) = unsafe {
-        let whole = halves.whole.as_ptr();
-        (
-            _mm512_loadu_epi32(halves.upper.as_ptr()),
-            _mm512_loadu_pd(whole),
-            _mm512_loadu_pd(whole.add(8)),
-        )
-    };
-    let mut slots = [0u64; 16];
-    let mut row = 0;
-    for some in groups.chunks(GROUPS * TIMES) {
-        let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-        for few in some.chunks(GROUPS) {
-            let mut counters = _mm512_setzero_si512();
-            for group in few {
-                ahead.fetch(row);
-                ahead.fetch(row + 8);
-                row += 16;
-                // SAFETY: a group holds sixteen floats.
-                let (low, high) = unsafe {
-                    (
-                        _mm512_loadu_pd(group.as_ptr()),
-                        _mm512_loadu_pd(group.as_ptr().add(8)),
-                    )
-                };
-                let half = _mm512_permutex2var_epi32(
-                    _mm512_castpd_si512(low),
-                    odd_halves,
-                    _mm512_castpd_si512(high),
-                );
-                let sign = _mm512_srai_epi32::<31>(half);
-                // The lower 31 bits turned over where the sign is set.
-                let half = _mm512_ternarylogic_epi32::<0x78>(half, sign, splat(i32::MAX));
-                // The slot is the number of thresholds whose halves are reached; its bits are found from the highest on.
-                let mut slot = _mm512_maskz_mov_epi32(
-                    _mm512_cmpge_epi32_mask(half, splat(halves.upper[7])),
-                    splat(8),
-                );
-                for step in [4, 2, 1] {
-                    let asked =
-                        _mm512_permutexvar_epi32(_mm512_or_si512(slot, splat(step - 1)), upper);
-                    slot = _mm512_mask_add_epi32(
-                        slot,
-                        _mm512_cmpge_epi32_mask(half, asked),
-                        slot,
-                        splat(step),
-                    );
-                }
-                let mut lows = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(slot));
-                let mut highs = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64::<1>(slot));
-                let last = _mm512_permutexvar_epi32(_mm512_sub_epi32(slot, splat(1)), upper);
-                let doubt = _mm512_cmpeq_epi32_mask(last, half);
-                if doubt != 0 {
-                    let one = _mm512_set1_epi64(1);
-                    let settle = |slots, values, doubt| {
-                        let last =
-                            _mm512_permutex2var_pd(first, _mm512_sub_epi64(slots, one), second);
-                        let below = _mm512_mask_cmp_pd_mask::<_CMP_LT_OQ>(doubt, values, last);
-                        _mm512_mask_sub_epi64(slots, below, slots, one)
-                    };
-                    lows = settle(lows, low, doubt as u8);
-                    highs = settle(highs, high, (doubt >> 8) as u8);
-                }
-                let one = _mm512_set1_epi64(1);
-                for slots in [lows, highs] {
-                    let place = _mm512_slli_epi64::<2>(slots);
-                    counters = _mm512_add_epi64(counters, _mm512_sllv_epi64(one, place));
-                }
-            }
-            even = _mm512_add_epi8(even, _mm512_and_si512(counters, low_bits));
-            odd = _mm512_add_epi8(
-                odd,
-                _mm512_and_si512(_mm512_srli_epi64::<4>(counters), low_bits),
-            );
-        }
-        let mut bytes = [[0u8; 64]; 2];
-        // SAFETY: the arrays hold as many bytes as a register.
-        unsafe {
-            _mm512_storeu_si512(bytes[0].as_mut_ptr().cast(), even);
-            _mm512_storeu_si512(bytes[1].as_mut_ptr().cast(), odd);
-        }
-        for lane in 0..8 {
-            for slot in 0..16 {
-                slots[slot] += u64::from(bytes[slot % 2][8 * lane + slot / 2]);
-            }
-        }
-    }
-    slots
-}
-
 #[inline(always)]
 fn map_cells_body<K: Domain>(map: &CellMap, block: &[K], cells: &mut [u32]) {
     match *map {
@@ -489,9 +325,24 @@ mod tests {
             prop_assert!(halves.is_some());
             let (mut counts, mut expected) = (vec![7; thresholds.len()], vec![7; thresholds.len()]);
             let nothing = Ahead::default();
-            count_reached(&values, &thresholds, halves.as_ref(), nothing, &mut counts);
+            prop_assert!(count_reached(&values, &thresholds, halves.as_ref(), nothing, &mut counts));
             compare_all(&values, &thresholds, nothing, &mut expected);
-            prop_assert_eq!(counts, expected);
+            prop_assert_eq!(&counts, &expected);
+            // One special value anywhere, and nothing is counted.
+            for special in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                for place in [0, values.len() / 2, values.len()] {
+                    let mut values = values.clone();
+                    values.insert(place, special);
+                    prop_assert!(!count_reached(&values, &thresholds, halves.as_ref(), nothing, &mut counts));
+                    prop_assert!(!all_finite(&values) && !all_finite_by_bits(&values));
+                }
+            }
+            prop_assert_eq!(&counts, &expected);
+            let ends = [f64::MAX, f64::MIN, 0.0, -0.0, 5e-324];
+            prop_assert!(all_finite(&values) && all_finite(&ends) && all_finite_by_bits(&ends));
+            prop_assert!(count_reached(&ends, &thresholds, halves.as_ref(), nothing, &mut counts));
+            prop_assert!(count_reached(&[f64::MAX; 16], &thresholds, halves.as_ref(), nothing, &mut counts));
+            prop_assert!(count_reached(&[f64::MIN; 16], &thresholds, halves.as_ref(), nothing, &mut counts));
         }
 
         #[test]
@@ -534,24 +385,26 @@ mod tests {
     }
 
     #[test]
-    fn counters_of_four_bits_are_emptied_in_time() {
+    fn counters_of_few_bits_are_emptied_in_time() {
         let thresholds: Vec<f64> = (0..15).map(f64::from).collect();
         let halves = Halves::new(&thresholds);
         for value in [-1.0, 0.0, 7.5, 20.0] {
             let mut counts = vec![0; 15];
-            count_reached(
-                &[value; BLOCK],
+            let nothing = Ahead::default();
+            let values = [value; 3 * BLOCK];
+            assert!(count_reached(
+                &values,
                 &thresholds,
                 halves.as_ref(),
-                Ahead::default(),
-                &mut counts,
-            );
+                nothing,
+                &mut counts
+            ));
             let reached = thresholds
                 .iter()
                 .filter(|threshold| **threshold <= value)
                 .count();
             let expected: Vec<u64> = (0..15)
-                .map(|i| if i < reached { BLOCK as u64 } else { 0 })
+                .map(|i| if i < reached { 3 * BLOCK as u64 } else { 0 })
                 .collect();
             assert_eq!(counts, expected);
         }

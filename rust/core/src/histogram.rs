@@ -171,14 +171,10 @@ fn count_few<K: Domain>(
         || Counted::new(reached_len),
         |state, task| {
             let counts = &mut state.counts;
-            column.blocks_ahead::<K>(
-                tasks[task],
-                Infinities::Leave,
-                &mut state.parts,
-                |block, ahead| {
-                    dispatch::count_reached(block, thresholds.values(), halves, ahead, counts);
-                },
-            );
+            let (task, leave, parts) = (tasks[task], Infinities::Leave, &mut state.parts);
+            column.blocks_tried::<K>(task, leave, parts, |block, ahead, _| {
+                dispatch::count_reached(block, thresholds.values(), halves, ahead, counts)
+            });
         },
     );
     let reached = Counted::sum(states, reached_len);

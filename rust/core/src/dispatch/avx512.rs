@@ -1,0 +1,217 @@
+//! Kernels written out for AVX-512, whose instructions no compiler finds: a search in a register, values told apart by their class,
+//! rows or values pressed together.
+
+use crate::cells::Span;
+use crate::column::{Ahead, BLOCK};
+use crate::domain::{Common, Domain};
+use crate::halves::Halves;
+use std::arch::x86_64::*;
+
+/// Say whether all floats are finite.
+#[target_feature(enable = "avx512f,avx512dq")]
+pub(super) fn all_finite(block: &[f64]) -> bool {
+    /// Quiet NaN, both infinities, signalling NaN.
+    const SPECIAL: i32 = 0x01 | 0x08 | 0x10 | 0x80;
+    let (groups, rest) = block.as_chunks::<8>();
+    // Gathering masks instead of stopping early saves a branch.
+    let special = groups.iter().fold(0, |special, group| {
+        // SAFETY: a group holds eight floats.
+        let values = unsafe { _mm512_loadu_pd(group.as_ptr()) };
+        special | _mm512_fpclass_pd_mask::<SPECIAL>(values)
+    });
+    special == 0 && rest.iter().all(|value| value.is_finite())
+}
+
+/// See [`super::pick`]; sixteen at a time: their bits are gathered, and their rows pressed together by one instruction.
+#[target_feature(enable = "avx512f")]
+pub(super) fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLOCK]) -> usize {
+    let cells = &cells[..cells.len().min(BLOCK)];
+    let (groups, rest) = cells.as_chunks::<16>();
+    let Some(last) = chosen.len().checked_sub(1) else {
+        return 0;
+    };
+    let (last, one, low_bits) = (
+        _mm512_set1_epi32(last as i32),
+        _mm512_set1_epi32(1),
+        _mm512_set1_epi32(31),
+    );
+    let mut here = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let mut count = 0;
+    for (start, group) in (0..).step_by(16).zip(groups) {
+        ahead.fetch(start);
+        ahead.fetch(start + 8);
+        // SAFETY: a group holds sixteen cells; words are asked for at most at the last place; and `count` rows are listed of
+        // `start` seen, so sixteen more end within `rows`.
+        unsafe {
+            let cells = _mm512_loadu_epi32(group.as_ptr().cast());
+            let place = _mm512_min_epu32(_mm512_srli_epi32::<5>(cells), last);
+            let words = _mm512_i32gather_epi32::<4>(place, chosen.as_ptr().cast());
+            let bits = _mm512_srlv_epi32(words, _mm512_and_epi32(cells, low_bits));
+            let met = _mm512_test_epi32_mask(bits, one);
+            let listed = rows.as_mut_ptr().add(count);
+            _mm512_storeu_epi32(listed.cast(), _mm512_maskz_compress_epi32(met, here));
+            count += met.count_ones() as usize;
+        }
+        here = _mm512_add_epi32(here, _mm512_set1_epi32(16));
+    }
+    super::pick_body(chosen, cells, cells.len() - rest.len(), count, ahead, rows)
+}
+
+/// See [`super::within`]; eight at a time.
+#[target_feature(enable = "avx512f")]
+pub(super) fn within<K: Domain>(
+    block: &[K],
+    span: &Span<K>,
+    ahead: Ahead,
+    found: &mut [K; BLOCK],
+) -> usize {
+    const { assert!(size_of::<K>() == size_of::<i64>()) };
+    let (groups, rest) = block[..block.len().min(BLOCK)].as_chunks::<8>();
+    let low = _mm512_set1_epi64(span.low.bits() as i64);
+    let high = _mm512_set1_epi64(span.high.bits() as i64);
+    let as_floats = |words| _mm512_castsi512_pd(words);
+    let mut count = 0;
+    for (row, group) in (0..).step_by(8).zip(groups) {
+        ahead.fetch(row);
+        // SAFETY: a group holds eight values of 64 bits; and `count` values are found among `row`, so eight more end within `found`.
+        unsafe {
+            let values = _mm512_loadu_epi64(group.as_ptr().cast());
+            let held = match K::COMMON {
+                Common::Float => {
+                    let (values, low, high) = (as_floats(values), as_floats(low), as_floats(high));
+                    let reached = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(values, low);
+                    _mm512_mask_cmp_pd_mask::<_CMP_LE_OQ>(reached, values, high)
+                }
+                Common::Signed => {
+                    _mm512_mask_cmple_epi64_mask(_mm512_cmpge_epi64_mask(values, low), values, high)
+                }
+                Common::Unsigned => {
+                    _mm512_mask_cmple_epu64_mask(_mm512_cmpge_epu64_mask(values, low), values, high)
+                }
+            };
+            let next = found.as_mut_ptr().add(count);
+            _mm512_storeu_epi64(next.cast(), _mm512_maskz_compress_epi64(held, values));
+            count += held.count_ones() as usize;
+        }
+    }
+    super::within_body(rest, span, Ahead::default(), found, count)
+}
+
+/// Count values per slot, see [`Halves`]; `None` if one is infinite or no number.
+///
+/// Each lane keeps counters of two bits, emptied into wider ones before one could overflow.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn count_by_halves(
+    groups: &[[f64; 16]],
+    halves: &Halves,
+    ahead: Ahead,
+) -> Option<[u64; 16]> {
+    /// Groups after which two bits may be full: each adds one to a lane.
+    const GROUPS: usize = 3;
+    /// Times that two bits may be emptied into four, and four into eight.
+    const TIMES: [usize; 2] = [15 / 3, 255 / 15];
+    /// The least half of a finite number, and how many halves of finite numbers there are.
+    const FINITE: (i32, u32) = (i32::MIN + 0x0010_0000, 0xffe0_0000);
+    let splat = |number| _mm512_set1_epi32(number);
+    let table = |entry: fn(&[i32; 16], usize) -> i32| {
+        let entries: [i32; 16] = std::array::from_fn(|slot| entry(&halves.upper, slot));
+        // SAFETY: the array has sixteen places.
+        unsafe { _mm512_loadu_epi32(entries.as_ptr()) }
+    };
+    // For the slot found so far: the half that must be reached to add 4, 2, 1; the half at which it was found; its counter.
+    let steps = [
+        (table(|upper, slot| upper[(slot + 3) % 16]), splat(4)),
+        (table(|upper, slot| upper[(slot + 1) % 16]), splat(2)),
+        (table(|upper, slot| upper[slot]), splat(1)),
+    ];
+    let found_at = table(|upper, slot| slot.checked_sub(1).map_or(i32::MAX, |last| upper[last]));
+    let counter = table(|_, slot| 1 << (2 * slot));
+    let middle = splat(halves.upper[7]);
+    let odd_halves = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    // SAFETY: the array has sixteen places.
+    let (first, second) = unsafe {
+        let whole = halves.whole.as_ptr();
+        (_mm512_loadu_pd(whole), _mm512_loadu_pd(whole.add(8)))
+    };
+    let mut slots = [0u64; 16];
+    let mut highest = _mm512_setzero_si512();
+    let mut row = 0;
+    for many in groups.chunks(GROUPS * TIMES[0] * TIMES[1]) {
+        let mut eights = [_mm512_setzero_si512(); 4];
+        for some in many.chunks(GROUPS * TIMES[0]) {
+            let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+            for few in some.chunks(GROUPS) {
+                let mut twos = _mm512_setzero_si512();
+                for group in few {
+                    ahead.fetch(row);
+                    ahead.fetch(row + 8);
+                    row += 16;
+                    // SAFETY: a group holds sixteen floats.
+                    let (low, high) = unsafe {
+                        (
+                            _mm512_loadu_pd(group.as_ptr()),
+                            _mm512_loadu_pd(group.as_ptr().add(8)),
+                        )
+                    };
+                    let half = _mm512_permutex2var_epi32(
+                        _mm512_castpd_si512(low),
+                        odd_halves,
+                        _mm512_castpd_si512(high),
+                    );
+                    let sign = _mm512_srai_epi32::<31>(half);
+                    // The lower 31 bits turned over where the sign is set.
+                    let half = _mm512_ternarylogic_epi32::<0x78>(half, sign, splat(i32::MAX));
+                    highest = _mm512_max_epu32(highest, _mm512_sub_epi32(half, splat(FINITE.0)));
+                    // The slot is the number of thresholds whose halves are reached; its bits are found from the highest on.
+                    let mut slot =
+                        _mm512_maskz_mov_epi32(_mm512_cmpge_epi32_mask(half, middle), splat(8));
+                    for (asked, step) in steps {
+                        let asked = _mm512_permutexvar_epi32(slot, asked);
+                        let reached = _mm512_cmpge_epi32_mask(half, asked);
+                        slot = _mm512_mask_add_epi32(slot, reached, slot, step);
+                    }
+                    let last = _mm512_permutexvar_epi32(slot, found_at);
+                    let doubt = _mm512_cmpeq_epi32_mask(last, half);
+                    if doubt != 0 {
+                        let below = |slots, values, doubt| {
+                            let last = _mm512_sub_epi64(slots, _mm512_set1_epi64(1));
+                            let last = _mm512_permutex2var_pd(first, last, second);
+                            u16::from(_mm512_mask_cmp_pd_mask::<_CMP_LT_OQ>(doubt, values, last))
+                        };
+                        let lows = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(slot));
+                        let highs = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64::<1>(slot));
+                        let (lows, highs) = (
+                            below(lows, low, doubt as u8),
+                            below(highs, high, (doubt >> 8) as u8),
+                        );
+                        slot = _mm512_mask_sub_epi32(slot, lows | (highs << 8), slot, splat(1));
+                    }
+                    twos = _mm512_add_epi32(twos, _mm512_permutexvar_epi32(slot, counter));
+                }
+                let kept = splat(0x3333_3333);
+                even = _mm512_add_epi32(even, _mm512_and_si512(twos, kept));
+                odd = _mm512_add_epi32(odd, _mm512_and_si512(_mm512_srli_epi32::<2>(twos), kept));
+            }
+            let kept = _mm512_set1_epi8(0x0f);
+            let fours = [
+                even,
+                odd,
+                _mm512_srli_epi32::<4>(even),
+                _mm512_srli_epi32::<4>(odd),
+            ];
+            for (eights, fours) in eights.iter_mut().zip(fours) {
+                *eights = _mm512_add_epi8(*eights, _mm512_and_si512(fours, kept));
+            }
+        }
+        for (first_slot, eights) in eights.into_iter().enumerate() {
+            let mut bytes = [0u8; 64];
+            // SAFETY: the array holds as many bytes as a register.
+            unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), eights) };
+            for (place, byte) in bytes.into_iter().enumerate() {
+                slots[4 * (place % 4) + first_slot] += u64::from(byte);
+            }
+        }
+    }
+    let special = _mm512_cmpge_epu32_mask(highest, splat(FINITE.1 as i32));
+    (special == 0).then_some(slots)
+}
