@@ -170,17 +170,17 @@ impl<K: Domain> Thresholds<K> {
 /// compared with threshold `s - 1` itself. Bench: benches/drift/test_psi.py; tests: here and tests/drift/test_tiers.py.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Even {
-    low: f64,
-    scale: f64,
-    highest: f64,
+    pub(crate) low: f64,
+    pub(crate) scale: f64,
+    pub(crate) highest: f64,
 }
 
 /// Adding this to a float between 0 and 2^32 leaves it in the low 52 bits, in units of 2^-20.
-const FIXED_POINT: f64 = 4_294_967_296.0;
+pub(crate) const FIXED_POINT: f64 = 4_294_967_296.0;
 /// Bits of a place after its point.
-const PLACE_BITS: u32 = 20;
+pub(crate) const PLACE_BITS: u32 = 20;
 /// Width of the doubtful range above each whole place, in units: 2^-16.
-const DOUBT: u64 = 16;
+pub(crate) const DOUBT: u64 = 16;
 /// More thresholds than this do not fit a first-level cache, and arithmetic would gain little.
 const MOST_EVEN: usize = 1 << 14;
 /// Places found together: few enough that one doubtful value among them costs little.

@@ -10,6 +10,7 @@ use crate::column::{Ahead, BLOCK, Values};
 use crate::domain::Domain;
 use crate::halves::Halves;
 use crate::offsets::Grid;
+use crate::tally::PAIR_BITS;
 use crate::tier::Tier;
 
 #[cfg(target_arch = "x86_64")]
@@ -125,10 +126,37 @@ tiers!(
     <K: Domain>(even: &Even, thresholds: &[K], block: &[K], slots: &mut [u32]) -> ()
 );
 tiers!(
-    /// Write the number `one + other * len` of each pair.
+    /// Write the number of each pair: `one`, and above its bits `other`.
     pair, pair_avx2, pair_avx512, pair_body, "avx512f,avx512bw,avx512dq,avx512vl",
-    <>(ones: &[u32], others: &[u32], len: u16, pairs: &mut [u16]) -> ()
+    <>(ones: &[u32], others: &[u32], pairs: &mut [u16]) -> ()
 );
+
+/// Write the pairs of the slots of values, each of `ones` with its neighbour of `others`; false if a value is infinite or no
+/// number. See [`Even`] and [`pair`].
+pub fn find_pairs<K: Domain>(
+    even: &Even,
+    thresholds: &[K],
+    [ones, others]: [&[K]; 2],
+    pairs: &mut [u16],
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(ones), Some(others), Some(thresholds), Tier::Avx512) = (
+        K::as_floats(ones),
+        K::as_floats(others),
+        K::as_floats(thresholds),
+        Tier::used(),
+    ) {
+        // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
+        return unsafe { avx512::find_pairs(even, thresholds, [ones, others], pairs) };
+    }
+    let mut slots = [[0; BLOCK / 2]; 2];
+    for (values, slots) in [ones, others].into_iter().zip(&mut slots) {
+        find_slots(even, thresholds, values, &mut slots[..values.len()]);
+    }
+    pair(&slots[0], &slots[1], pairs);
+    all_finite(ones) && all_finite(others)
+}
+
 /// List the rows whose cells are chosen (bit `cell` of `chosen` is set) and say how many they are.
 pub fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLOCK]) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -173,9 +201,9 @@ pub fn prefetch(address: *const u8) {
 }
 
 #[inline(always)]
-fn pair_body(ones: &[u32], others: &[u32], len: u16, pairs: &mut [u16]) {
+fn pair_body(ones: &[u32], others: &[u32], pairs: &mut [u16]) {
     for (pair, (one, other)) in pairs.iter_mut().zip(ones.iter().zip(others)) {
-        *pair = (*one as u16).wrapping_add((*other as u16).wrapping_mul(len));
+        *pair = (*one | (*other << PAIR_BITS)) as u16;
     }
 }
 

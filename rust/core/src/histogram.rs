@@ -3,7 +3,7 @@
 //! Two phases per block. First the whole block is mapped to small indices in a buffer, which vectorises; then the indices
 //! are counted (`tally.rs`), and meanwhile the next block is asked for.
 
-use crate::bins::{Search, Thresholds};
+use crate::bins::{Even, Search, Thresholds};
 use crate::cells::CellMap;
 use crate::column::{BLOCK, Column, Infinities, Parts, Reading, Task};
 use crate::dispatch;
@@ -64,12 +64,7 @@ pub fn count_slots<K: Domain>(
     let leave = &Reading::All(Infinities::Leave);
     match thresholds.search() {
         Search::Few(halves) => count_few(column, thresholds, halves.as_ref(), threads),
-        Search::Even(even) => {
-            let [counted] = count_indices([column], len, leave, threads, |block: &[K], slots| {
-                dispatch::find_slots(even, thresholds.values(), block, slots);
-            });
-            counted
-        }
+        Search::Even(even) => count_even(column, thresholds, even, threads),
         Search::Guide(guide) => {
             let [counted] = count_indices([column], len, leave, threads, |block, cells| {
                 dispatch::map_cells(&guide.map, block, cells);
@@ -153,6 +148,56 @@ fn count_indices<K: Domain, const N: usize>(
         }
     }
     totals
+}
+
+/// Counts the slots of even thresholds; where these are few, pairs of slots are found at once.
+fn count_even<K: Domain>(
+    column: &Column<'_>,
+    thresholds: &Thresholds<K>,
+    even: &Even,
+    threads: Option<usize>,
+) -> Counted {
+    let tasks = column.tasks();
+    let values = thresholds.values();
+    let start = || {
+        (
+            Parts::default(),
+            Tally::new(thresholds.slots(), column.len()),
+        )
+    };
+    let threads = parallel::threads_for(threads, column.len());
+    let states = parallel::fold(tasks.len(), threads, start, |(parts, tally), task| {
+        let (mut slots, mut pairs) = ([0; BLOCK], [0; BLOCK / 2]);
+        let (task, leave) = (tasks[task], Infinities::Leave);
+        column.blocks_tried::<K>(task, leave, parts, |block, ahead, is_raw| {
+            if tally.takes_pairs() {
+                let (ones, others) = block.split_at(block.len() / 2);
+                let (others, odd) = others.split_at(ones.len());
+                let pairs = &mut pairs[..ones.len()];
+                let odd = odd.first().copied();
+                let is_finite = odd.is_none_or(Domain::is_finite)
+                    && dispatch::find_pairs(even, values, [ones, others], pairs);
+                if is_finite {
+                    let odd = odd.map(|value| thresholds.slot(value) as u32);
+                    tally.count_pairs(pairs, odd, ahead);
+                }
+                return is_finite;
+            }
+            let is_ready = !is_raw || dispatch::all_finite(block);
+            if is_ready {
+                let slots = &mut slots[..block.len()];
+                dispatch::find_slots(even, values, block, slots);
+                tally.count(slots, ahead);
+            }
+            is_ready
+        });
+    });
+    let mut total = Counted::new(thresholds.slots());
+    for (parts, tally) in states {
+        total.parts.add(&parts);
+        tally.add_to(&mut total.counts);
+    }
+    total
 }
 
 /// Counts how many values reach each threshold; neighbouring differences are the slots.

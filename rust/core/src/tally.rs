@@ -23,8 +23,11 @@ const TOO_MANY: usize = BYTES + 1;
 /// What a byte holds before it turns over.
 const CARRY: u64 = 1 << u8::BITS;
 
-/// Up to this many places pairs are counted: a table of them fits the first-level cache.
-const PAIRS_UP_TO: usize = 128;
+/// Bits of a number of which pairs are counted: a table of them fits the first-level cache.
+pub(crate) const PAIR_BITS: u32 = 7;
+
+/// Up to this many places pairs are counted.
+const PAIRS_UP_TO: usize = 1 << PAIR_BITS;
 
 /// Numbers that pairs can make: no check is needed here either. Memory that is not touched costs nothing.
 const PAIRS: usize = 1 << 16;
@@ -79,29 +82,47 @@ impl Tally {
                 count_lanes(table, self.len, numbers, ahead);
                 *since >= FULL_ROWS
             }
-            Table::Pairs(tables, since) => {
-                *since += 1;
-                let (some, others) = numbers.split_at(numbers.len() / 2);
-                let (others, odd) = others.split_at(some.len());
+            Table::Pairs(..) => {
+                let (ones, others) = numbers.split_at(numbers.len() / 2);
+                let (others, odd) = others.split_at(ones.len());
                 let mut pairs = [0; BLOCK / 2];
-                let pairs = &mut pairs[..some.len()];
-                dispatch::pair(some, others, self.len as u16, pairs);
-                count_pairs(tables, pairs, ahead);
-                if let [number] = odd {
-                    self.counts.resize(self.len, 0);
-                    if let Some(count) = self.counts.get_mut(*number as usize) {
-                        *count += 1;
-                    }
-                }
-                *since >= FULL_AFTER
+                let pairs = &mut pairs[..ones.len()];
+                dispatch::pair(ones, others, pairs);
+                return self.count_pairs(pairs, odd.first().copied(), ahead);
             }
         };
         if is_full {
-            let mut counts = std::mem::take(&mut self.counts);
-            counts.resize(self.len, 0);
-            self.empty_into(&mut counts);
-            self.counts = counts;
+            self.empty();
         }
+    }
+
+    /// True if pairs of numbers are counted.
+    pub(crate) fn takes_pairs(&self) -> bool {
+        matches!(self.table, Table::Pairs(..))
+    }
+
+    /// Count the pairs of a block, as [`dispatch::pair`] makes them, and perhaps a number that has no other.
+    pub(crate) fn count_pairs(&mut self, pairs: &[u16], odd: Option<u32>, ahead: Ahead) {
+        if let Some(number) = odd {
+            self.counts.resize(self.len, 0);
+            if let Some(count) = self.counts.get_mut(number as usize) {
+                *count += 1;
+            }
+        }
+        if let Table::Pairs(tables, since) = &mut self.table {
+            *since += 1;
+            count_pairs(tables, pairs, ahead);
+            if *since >= FULL_AFTER {
+                self.empty();
+            }
+        }
+    }
+
+    fn empty(&mut self) {
+        let mut counts = std::mem::take(&mut self.counts);
+        counts.resize(self.len, 0);
+        self.empty_into(&mut counts);
+        self.counts = counts;
     }
 
     /// Add the counts of all numbers to `totals`.
@@ -132,7 +153,7 @@ impl Tally {
             Table::Pairs(tables, since) => {
                 *since = 0;
                 for table in tables.chunks_mut(PAIRS) {
-                    for (other, row) in table.chunks_mut(len).take(len).enumerate() {
+                    for (other, row) in table.chunks_mut(PAIRS_UP_TO).take(len).enumerate() {
                         let mut sum = 0;
                         for (total, count) in totals.iter_mut().zip(row) {
                             *total += u64::from(*count);

@@ -1,17 +1,20 @@
 //! Kernels written out for AVX-512, whose instructions no compiler finds: a search in a register, values told apart by their class,
 //! rows or values pressed together.
 
+use crate::bins::{DOUBT, Even, FIXED_POINT, PLACE_BITS};
 use crate::cells::Span;
 use crate::column::{Ahead, BLOCK};
 use crate::domain::{Common, Domain};
 use crate::halves::Halves;
+use crate::tally::PAIR_BITS;
 use std::arch::x86_64::*;
+
+/// The classes of quiet NaN, both infinities, signalling NaN.
+const SPECIAL: i32 = 0x01 | 0x08 | 0x10 | 0x80;
 
 /// Say whether all floats are finite.
 #[target_feature(enable = "avx512f,avx512dq")]
 pub(super) fn all_finite(block: &[f64]) -> bool {
-    /// Quiet NaN, both infinities, signalling NaN.
-    const SPECIAL: i32 = 0x01 | 0x08 | 0x10 | 0x80;
     let (groups, rest) = block.as_chunks::<8>();
     // Gathering masks instead of stopping early saves a branch.
     let special = groups.iter().fold(0, |special, group| {
@@ -214,4 +217,71 @@ pub(super) fn count_by_halves(
     }
     let special = _mm512_cmpge_epu32_mask(highest, splat(FINITE.1 as i32));
     (special == 0).then_some(slots)
+}
+
+/// See [`super::find_pairs`]; the places of [`Even`] eight pairs at a time.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn find_pairs(
+    even: &Even,
+    thresholds: &[f64],
+    [ones, others]: [&[f64]; 2],
+    pairs: &mut [u16],
+) -> bool {
+    /// Pairs between two looks for doubtful places.
+    const TOGETHER: usize = 32;
+    /// The bits of a place that are all zero where it is doubtful.
+    const CERTAIN: u64 = ((1 << PLACE_BITS) - 1) & !(DOUBT - 1);
+    let (low, scale) = (_mm512_set1_pd(even.low), _mm512_set1_pd(even.scale));
+    let (lowest, highest) = (_mm512_set1_pd(0.5), _mm512_set1_pd(even.highest));
+    let fixed_point = _mm512_set1_pd(FIXED_POINT);
+    let certain = _mm512_set1_epi64(CERTAIN as i64);
+    let above = _mm512_set1_epi64(((1 << PAIR_BITS) - 1) << PAIR_BITS);
+    let place = |values| {
+        let place = _mm512_mul_pd(_mm512_sub_pd(values, low), scale);
+        let place = _mm512_min_pd(_mm512_max_pd(place, lowest), highest);
+        _mm512_castpd_si512(_mm512_add_pd(place, fixed_point))
+    };
+    let mut special = 0;
+    let mut rest = pairs.chunks_mut(TOGETHER);
+    for ((ones, others), pairs) in ones
+        .chunks(TOGETHER)
+        .zip(others.chunks(TOGETHER))
+        .zip(&mut rest)
+    {
+        let mut doubt = 0;
+        let groups = ones
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .zip(others.as_chunks::<8>().0);
+        for ((one, other), pairs) in groups.zip(pairs.as_chunks_mut::<8>().0) {
+            // SAFETY: a group holds eight floats.
+            let (one, other) = unsafe {
+                (
+                    _mm512_loadu_pd(one.as_ptr()),
+                    _mm512_loadu_pd(other.as_ptr()),
+                )
+            };
+            special |= _mm512_fpclass_pd_mask::<SPECIAL>(one);
+            special |= _mm512_fpclass_pd_mask::<SPECIAL>(other);
+            let (one, other) = (place(one), place(other));
+            doubt |= _mm512_testn_epi64_mask(one, certain);
+            doubt |= _mm512_testn_epi64_mask(other, certain);
+            let one = _mm512_srli_epi64::<PLACE_BITS>(one);
+            let other = _mm512_srli_epi64::<{ PLACE_BITS - PAIR_BITS }>(other);
+            // One, or what is both of the other and above.
+            let pair = _mm512_ternarylogic_epi64::<0xf8>(one, other, above);
+            // SAFETY: a group takes eight pairs.
+            unsafe { _mm_storeu_epi16(pairs.as_mut_ptr().cast(), _mm512_cvtepi64_epi16(pair)) };
+        }
+        if doubt != 0 || ones.len() < TOGETHER {
+            special |= u8::from(!(all_finite(ones) && all_finite(others)));
+            let mut slots = [[0; TOGETHER]; 2];
+            for (values, slots) in [ones, others].into_iter().zip(&mut slots) {
+                even.find(thresholds, values, &mut slots[..values.len()]);
+            }
+            super::pair_body(&slots[0], &slots[1], pairs);
+        }
+    }
+    special == 0
 }
