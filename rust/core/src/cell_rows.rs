@@ -210,19 +210,42 @@ impl<'a, K: Domain> Wanted<'a, K> {
         gathered.collect()
     }
 
-    /// Read no more than from the first wanted cell to the last, unless half of `all` rows lie there.
+    /// Leave out what lies before the first wanted cell and after the last, or between two of them, if it holds half of `all` rows.
     fn narrow(&self, reading: Reading<K>, all: u64, rows: impl Fn(usize) -> u64) -> Reading<K> {
         let (Some(&first), Some(&last)) = (self.cells.iter().min(), self.cells.iter().max()) else {
             return reading;
         };
         let span = self.map.span(first, last);
-        match reading {
-            Reading::All(infinities) if 2 * (first..=last).map(rows).sum::<u64>() <= all => {
-                Reading::Within(span.and(Span::all(infinities)))
+        let infinities = match reading {
+            Reading::All(infinities) => infinities,
+            Reading::Within(read, gap) => return Reading::Within(span.and(read), gap),
+        };
+        // The run of unwanted cells that holds the most rows, and the one that is open.
+        let (mut widest, mut run, mut held) = ((0, first..first), (0, first..first), 0);
+        for cell in first..=last {
+            let (cell_rows, is_wanted) = (rows(cell), self.is_wanted(cell));
+            held += cell_rows;
+            run.0 += cell_rows;
+            run.1.end = cell + 1;
+            if is_wanted {
+                run = (0, cell + 1..cell + 1);
+            } else if run.0 > widest.0 {
+                widest = run.clone();
             }
-            Reading::All(_) => reading,
-            Reading::Within(read) => Reading::Within(span.and(read)),
         }
+        let (in_gap, gap) = widest;
+        if 2 * held <= all {
+            Reading::Within(span.and(Span::all(infinities)), None)
+        } else if 2 * in_gap >= all {
+            let gap = self.map.span(gap.start, gap.end - 1);
+            Reading::Within(span.and(Span::all(infinities)), Some(gap))
+        } else {
+            reading
+        }
+    }
+
+    fn is_wanted(&self, cell: usize) -> bool {
+        (self.bits[cell / 32] >> (cell % 32)) & 1 == 1
     }
 
     fn read_task(

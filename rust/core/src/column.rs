@@ -249,8 +249,8 @@ pub enum Infinities {
 pub enum Reading<K> {
     /// All of them.
     All(Infinities),
-    /// Those that a span holds. What lies outside costs next to nothing, and is not counted.
-    Within(Span<K>),
+    /// Those that a span holds, but not those that a gap in it holds. What is left out costs next to nothing, and is not counted.
+    Within(Span<K>, Option<Span<K>>),
 }
 
 /// A piece of a column that one task reads.
@@ -389,9 +389,9 @@ impl<'a> Column<'a> {
         match reading {
             Reading::All(infinities) => self.blocks_ahead(task, *infinities, parts, work),
             // The search for what is within asks already.
-            Reading::Within(span) => {
-                self.blocks_within(task, span, |block| work(block, Ahead::default()))
-            }
+            Reading::Within(span, gap) => self.blocks_within(task, span, gap.as_ref(), |block| {
+                work(block, Ahead::default());
+            }),
         }
     }
 
@@ -456,8 +456,14 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Hand the values of a task that a span holds to `work`, block by block.
-    fn blocks_within<K: Domain>(&self, task: Task, span: &Span<K>, mut work: impl FnMut(&[K])) {
+    /// Hand the values of a task that a span holds, and a gap does not, to `work`, block by block.
+    fn blocks_within<K: Domain>(
+        &self,
+        task: Task,
+        span: &Span<K>,
+        gap: Option<&Span<K>>,
+        mut work: impl FnMut(&[K]),
+    ) {
         let Some(chunk) = self.chunks.get(task.chunk) else {
             return;
         };
@@ -480,7 +486,7 @@ impl<'a> Column<'a> {
                     &buffer[..kept]
                 }
             };
-            let count = dispatch::within(block, span, ahead, &mut found);
+            let count = dispatch::within(block, span, gap, ahead, &mut found);
             work(&found[..count.min(BLOCK)]);
         }
     }

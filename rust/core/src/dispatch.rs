@@ -167,19 +167,20 @@ pub fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32; BLOCK]
     pick_body(chosen, cells, 0, 0, ahead, rows)
 }
 
-/// Copy the values of a block that a span holds, in their order, and say how many they are.
+/// Copy the values of a block that a span holds, and a gap does not, in their order, and say how many they are.
 pub fn within<K: Domain>(
     block: &[K],
     span: &Span<K>,
+    gap: Option<&Span<K>>,
     ahead: Ahead,
     found: &mut [K; BLOCK],
 ) -> usize {
     #[cfg(target_arch = "x86_64")]
     if Tier::used() == Tier::Avx512 {
         // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
-        return unsafe { avx512::within(block, span, ahead, found) };
+        return unsafe { avx512::within(block, span, gap, ahead, found) };
     }
-    within_body(block, span, ahead, found, 0)
+    within_body(block, span, gap, ahead, found, 0)
 }
 
 tiers!(
@@ -231,6 +232,7 @@ fn pick_body(
 fn within_body<K: Domain>(
     block: &[K],
     span: &Span<K>,
+    gap: Option<&Span<K>>,
     ahead: Ahead,
     found: &mut [K; BLOCK],
     mut count: usize,
@@ -239,7 +241,8 @@ fn within_body<K: Domain>(
         ahead.fetch(row);
         for &value in few {
             found[count % BLOCK] = value;
-            count += usize::from(span.holds(value));
+            let is_left_out = gap.is_some_and(|gap| gap.holds(value));
+            count += usize::from(span.holds(value) & !is_left_out);
         }
     }
     count
@@ -390,12 +393,15 @@ mod tests {
     proptest! {
         #[test]
         fn values_within_a_span_are_copied_in_order(eighths in prop::collection::vec(-20i64..20, 0..200), ends in (-20i64..20, -20i64..20)) {
-            fn check<K: Domain>(block: &[K], low: K, high: K) -> Result<(), TestCaseError> {
-                let span = &Span { low, high };
+            fn check<K: Domain>(block: &[K], low: K, high: K, gap: Option<Span<K>>) -> Result<(), TestCaseError> {
+                let (span, gap) = (&Span { low, high }, gap.as_ref());
                 let (mut found, mut plain) = ([K::default(); BLOCK], [K::default(); BLOCK]);
-                let count = within(block, span, Ahead::default(), &mut found);
-                prop_assert_eq!(count, within_body(block, span, Ahead::default(), &mut plain, 0));
-                let expected: Vec<u64> = block.iter().filter(|value| **value >= low && **value <= high).map(|value| value.bits()).collect();
+                let count = within(block, span, gap, Ahead::default(), &mut found);
+                prop_assert_eq!(count, within_body(block, span, gap, Ahead::default(), &mut plain, 0));
+                let expected: Vec<u64> = block.iter().filter(|value| {
+                    let in_gap = gap.is_some_and(|gap| **value >= gap.low && **value <= gap.high);
+                    **value >= low && **value <= high && !in_gap
+                }).map(|value| value.bits()).collect();
                 let bits = |found: &[K]| found[..count].iter().map(|value| value.bits()).collect::<Vec<u64>>();
                 prop_assert_eq!(&bits(&found), &expected);
                 prop_assert_eq!(&bits(&plain), &expected);
@@ -404,11 +410,15 @@ mod tests {
             let special = |eighths: i64| [f64::NAN, -0.0, f64::INFINITY, f64::NEG_INFINITY][eighths.rem_euclid(4) as usize];
             let float = |eighths: i64| if eighths % 5 == 0 { special(eighths) } else { eighths as f64 / 8.0 };
             let floats: Vec<f64> = eighths.iter().map(|eighths| float(*eighths)).collect();
-            check(&floats, ends.0 as f64 / 8.0, ends.1 as f64 / 8.0)?;
-            check(&floats, f64::NEG_INFINITY, ends.1 as f64 / 8.0)?;
-            check(&eighths, ends.0, ends.1)?;
+            let (low, high) = (ends.0 as f64 / 8.0, ends.1 as f64 / 8.0);
             let unsigned: Vec<u64> = eighths.iter().map(|eighths| *eighths as u64).collect();
-            check(&unsigned, ends.0 as u64, ends.1 as u64)?;
+            check(&floats, low, high, None)?;
+            check(&floats, f64::NEG_INFINITY, high, Some(Span { low, high: 0.5 }))?;
+            check(&floats, f64::NEG_INFINITY, f64::INFINITY, Some(Span { low, high }))?;
+            check(&eighths, ends.0, ends.1, None)?;
+            check(&eighths, i64::MIN, i64::MAX, Some(Span { low: ends.0, high: ends.1 }))?;
+            check(&unsigned, ends.0 as u64, ends.1 as u64, None)?;
+            check(&unsigned, 0, u64::MAX, Some(Span { low: ends.0 as u64, high: ends.1 as u64 }))?;
         }
     }
 

@@ -29,7 +29,7 @@ const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 64;
 /// Cells are counted again in narrower ones while they hold more than one in so many of all rows: sorting these costs more.
-const GATHER_ONE_IN: u64 = 64;
+const GATHER_ONE_IN: u64 = 256;
 /// Counting again and again is given up here; values that fall into few cells however narrow are rare.
 const ZOOMS: usize = 4;
 /// Rows that are kept while counting again, at most: one in so many, of the cells in which the distance is most likely attained.
@@ -148,7 +148,7 @@ pub fn distance_and_cells<K: Domain>(
     let mut kept = None;
     let level = search.zoom(map, counts, &lone, &sample, |zoom| {
         let wanted = Wanted::new(&zoom.map, zoom.likely.clone(), &sample);
-        let counted = wanted.count_and_gather(columns, Reading::Within(zoom.span), threads);
+        let counted = wanted.count_and_gather(columns, Reading::Within(zoom.span, None), threads);
         let [(r, rs), (c, cs)] = counted;
         kept = Some((zoom.likely, [rs, cs]));
         [r, c]
@@ -383,7 +383,7 @@ impl<K: Domain> Level<'_, K> {
     fn span(&self, first: usize, last: usize) -> Span<K> {
         let span = self.map.span(first, last);
         match self.reading {
-            Reading::Within(read) => span.and(read),
+            Reading::Within(read, _) => span.and(read),
             Reading::All(_) => span,
         }
     }
@@ -453,7 +453,7 @@ impl<K: Domain> Search<K> {
             let Some(zoom) = self.narrower(&level, sample) else {
                 break;
             };
-            let (map, start, reading) = (zoom.map, zoom.start, Reading::Within(zoom.span));
+            let (map, start, reading) = (zoom.map, zoom.start, Reading::Within(zoom.span, None));
             let counts = recount(zoom).map(Cow::Owned);
             level = Level {
                 map,

@@ -2,6 +2,7 @@
 
 use crate::column::{BLOCK, Column, Infinities, Parts, TASK_ROWS, Task};
 use crate::dispatch;
+use crate::integral::to_float;
 use crate::offsets::{Grid, ROWS_THAT_FIT};
 use crate::parallel;
 
@@ -26,6 +27,9 @@ impl Cell<u64, i128> {
     }
 }
 
+/// Cells at most: no check is needed where sixteen bits are the index. Memory that is not touched costs nothing.
+pub(crate) const CELLS: usize = 1 << 16;
+
 /// Rows after which one more task could fill the sums of offsets.
 const FULL_AFTER: u64 = (ROWS_THAT_FIT - TASK_ROWS) as u64;
 
@@ -40,9 +44,9 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    fn new(cells: usize) -> Self {
+    fn new() -> Self {
         Self {
-            narrow: vec![Cell::default(); cells],
+            narrow: vec![Cell::default(); CELLS],
             wide: Vec::new(),
             emptied: 0,
             parts: Parts::default(),
@@ -53,22 +57,29 @@ impl Sums {
         if self.parts.rows - self.emptied > FULL_AFTER {
             self.flush();
         }
-        let narrow = &mut self.narrow;
+        let Some(narrow) = self.narrow.first_chunk_mut::<CELLS>() else {
+            return;
+        };
+        let mut add = |cell: u32, offset: i64| {
+            let cell = &mut narrow[usize::from(cell as u16)];
+            cell.rows += 1;
+            // In the open outer cells offsets mean nothing and may overflow.
+            cell.offsets = cell.offsets.wrapping_add(offset);
+        };
         let (mut cells, mut offsets) = ([0u32; BLOCK], [0i64; BLOCK]);
         column.blocks_ahead::<f64>(task, Infinities::Leave, &mut self.parts, |block, ahead| {
             let (cells, offsets) = (&mut cells[..block.len()], &mut offsets[..block.len()]);
             dispatch::locate(grid, block, cells, offsets);
-            for (row, (cells, offsets)) in
-                (0..).step_by(8).zip(cells.chunks(8).zip(offsets.chunks(8)))
-            {
+            let (cells, last_cells) = cells.as_chunks::<8>();
+            let (offsets, last_offsets) = offsets.as_chunks::<8>();
+            for (row, (cells, offsets)) in (0..).step_by(8).zip(cells.iter().zip(offsets)) {
                 ahead.fetch(row);
                 for (cell, offset) in cells.iter().zip(offsets) {
-                    if let Some(cell) = narrow.get_mut(*cell as usize) {
-                        cell.rows += 1;
-                        // In the open outer cells offsets mean nothing and may overflow.
-                        cell.offsets = cell.offsets.wrapping_add(*offset);
-                    }
+                    add(*cell, *offset);
                 }
+            }
+            for (cell, offset) in last_cells.iter().zip(last_offsets) {
+                add(*cell, *offset);
             }
         });
     }
@@ -82,16 +93,37 @@ impl Sums {
         }
     }
 
-    pub(crate) fn get(&self, cell: usize) -> Cell<u64, i128> {
-        let narrow = self.narrow[cell].widen();
-        self.wide.get(cell).map_or(narrow, |wide| wide.add(narrow))
+    /// Rows of a cell.
+    pub(crate) fn rows(&self, cell: usize) -> u64 {
+        let wide = self.wide.get(cell).map_or(0, |wide| wide.rows);
+        wide + u64::from(self.narrow[cell].rows)
+    }
+
+    /// Rows of a cell and the sum of their offsets.
+    pub(crate) fn get(&self, cell: usize) -> Cell<u64, f64> {
+        let rows = self.rows(cell);
+        let narrow = self.narrow[cell].offsets;
+        let offsets = match self.wide.get(cell) {
+            Some(wide) => to_float(wide.offsets + i128::from(narrow)),
+            None => narrow as f64,
+        };
+        Cell { rows, offsets }
     }
 
     fn add(mut self, other: Self) -> Self {
         self.parts.add(&other.parts);
+        if self.parts.rows <= ROWS_THAT_FIT as u64 {
+            for (sum, cell) in self.narrow.iter_mut().zip(other.narrow) {
+                sum.rows += cell.rows;
+                sum.offsets = sum.offsets.wrapping_add(cell.offsets);
+            }
+            return self;
+        }
         self.flush();
-        for (cell, wide) in self.wide.iter_mut().enumerate() {
-            *wide = wide.add(other.get(cell));
+        for sums in [other.wide, other.narrow.iter().map(Cell::widen).collect()] {
+            for (wide, cell) in self.wide.iter_mut().zip(sums) {
+                *wide = wide.add(cell);
+            }
         }
         self
     }
@@ -99,9 +131,10 @@ impl Sums {
 
 /// Count two columns in one go.
 pub(crate) fn count(columns: [&Column<'_>; 2], grid: &Grid, threads: Option<usize>) -> [Sums; 2] {
+    debug_assert!(grid.map.len() <= CELLS);
     let tasks = Task::of(&columns);
     let threads = parallel::threads_for(threads, columns[0].len() + columns[1].len());
-    let start = || [(); 2].map(|()| Sums::new(grid.map.len()));
+    let start = || [(); 2].map(|()| Sums::new());
     let states = parallel::fold(tasks.len(), threads, start, |sums, task| {
         let (side, task) = tasks[task];
         sums[side].count(columns[side], task, grid);

@@ -176,7 +176,7 @@ impl<K: Domain> Ranks<K> {
                 .partition_point(|value| *value <= zoom.span.high);
             firsts = Cow::Owned(self.firsts_in(&zoom.map, start..end));
             let wanted = Wanted::new(&zoom.map, zoom.likely.clone(), &self.sample);
-            let within = Reading::Within(zoom.span);
+            let within = Reading::Within(zoom.span, None);
             let [(counts, rows)] = wanted.count_and_gather([current], within, threads);
             kept = Some((zoom.likely, [rows]));
             [self.counts_between(&firsts), counts]

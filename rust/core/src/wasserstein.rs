@@ -13,24 +13,28 @@ use crate::cells::CellMap;
 use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::{Common, Domain};
 use crate::error::Error;
-use crate::integral::{Integral, Sizes, Sum, to_float};
+use crate::integral::{Integral, Sizes, Sum};
 use crate::ks;
-use crate::offset_sums::{Cell, Sums, count};
+use crate::offset_sums::{self, Cell, Sums, count};
 use crate::offsets::Grid;
 use crate::parallel;
 use crate::select;
+use std::ops::Range;
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
 /// Cells: the more rows, the more cells. At 16 bytes each the most fill a second-level cache; drifted samples would be a tenth
 /// faster with half as many, undrifted ones, which sort twice the rows then, up to a third slower.
-const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
+/// Cells by keys may become one more.
+const CELLS: std::ops::RangeInclusive<usize> = 4_096..=offset_sums::CELLS - 1;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 32;
 /// Cells per distinct value of the sample, at most.
 const CELLS_PER_DISTINCT: usize = 8;
 /// A cell's integral is taken from its sums if it is at least the sum of their sizes divided by this: four bits may cancel.
 const CANCELLED: f64 = 16.0;
+/// Cells that one task integrates by their sums.
+const CELLS_PER_TASK: usize = 4_096;
 /// Cells that one task sorts and integrates.
 const PIECES_PER_TASK: usize = 64;
 /// Integers up to this size are floats without rounding.
@@ -153,10 +157,10 @@ fn by_cells(
     let sizes = Sizes::new(&r.parts, &c.parts)?;
     let mut statistic = f64::INFINITY;
     if !sizes.is_infinite() {
-        let (mut sum, pieces) = sum_certain(&r, &c, grid, &sizes);
+        let (mut sum, pieces) = sum_certain(&r, &c, grid, &sizes, threads);
         let cells = pieces.iter().map(|piece| piece.cell).collect();
         let wanted = Wanted::new(&grid.map, cells, sample);
-        let rows = |side: usize, cell| [&r, &c][side].get(cell).rows;
+        let rows = |side: usize, cell| [&r, &c][side].rows(cell);
         let gathered = wanted.gather(columns, Reading::All(Infinities::Leave), rows, threads);
         sum.add(sort_rest(&gathered, &pieces, &sizes, threads));
         statistic = sum.value();
@@ -169,22 +173,69 @@ fn by_cells(
 }
 
 /// Add up the gaps between cells and the cells whose sums are enough; return the others.
-fn sum_certain(r: &Sums, c: &Sums, grid: &Grid, sizes: &Sizes) -> (Sum, Vec<Piece>) {
+fn sum_certain(
+    r: &Sums,
+    c: &Sums,
+    grid: &Grid,
+    sizes: &Sizes,
+    threads: Option<usize>,
+) -> (Sum, Vec<Piece>) {
+    let task = |task: usize| {
+        let first = task * CELLS_PER_TASK;
+        first..(first + CELLS_PER_TASK).min(grid.map.len())
+    };
+    let tasks = grid.map.len().div_ceil(CELLS_PER_TASK);
+    // `d` before each task, and the last cell with rows.
+    let (mut d, mut last, mut starts) = (0i128, None, Vec::with_capacity(tasks));
+    for cells in (0..tasks).map(task) {
+        starts.push((d, last));
+        let (mut rows, mut others) = (0, 0);
+        for cell in cells {
+            let (r, c) = (r.rows(cell), c.rows(cell));
+            (rows, others) = (rows + r, others + c);
+            last = if r + c > 0 { Some(cell) } else { last };
+        }
+        d += sizes.step(rows, others);
+    }
+    let threads = parallel::threads_for(threads, (r.parts.rows + c.parts.rows) as usize);
+    let sums = parallel::map(tasks, threads, |at| {
+        let (d, last) = starts[at];
+        sum_certain_cells(r, c, grid, sizes, task(at), d, last)
+    });
     let (mut sum, mut pieces) = (Sum::default(), Vec::new());
-    let (mut d, mut at, mut end) = (0i128, None, 0);
-    let last = grid.map.len() - 1;
-    for cell in 0..=last {
+    for (part, mut others) in sums {
+        sum.add(part);
+        pieces.append(&mut others);
+    }
+    (sum, pieces)
+}
+
+/// The same for some cells, given `d` before them and the last cell with rows.
+fn sum_certain_cells(
+    r: &Sums,
+    c: &Sums,
+    grid: &Grid,
+    sizes: &Sizes,
+    cells: Range<usize>,
+    mut d: i128,
+    last: Option<usize>,
+) -> (f64, Vec<Piece>) {
+    let start = |cell: usize| (cell < grid.map.len()).then(|| grid.map.start::<f64>(cell));
+    let (mut sum, mut pieces) = (Sum::default(), Vec::new());
+    let mut end = last.map_or(0, |last| last + 1);
+    let mut at = last.and_then(|_| start(end));
+    for cell in cells {
         let (r, c) = (r.get(cell), c.get(cell));
         if r.rows == 0 && c.rows == 0 {
             continue;
         }
         // Borders are dear: most cells begin where the last one ended.
-        let from = if cell == end && cell > 0 {
-            at
-        } else {
-            (cell > 0).then(|| grid.map.start::<f64>(cell))
+        let from = match cell {
+            0 => None,
+            _ if cell == end => at,
+            _ => start(cell),
         };
-        let to = (cell < last).then(|| grid.map.start::<f64>(cell + 1));
+        let to = start(cell + 1);
         if let (Some(at), Some(from), true) = (at, from, d != 0) {
             sum.add(sizes.difference(d).abs() * (from - at));
         }
@@ -196,13 +247,13 @@ fn sum_certain(r: &Sums, c: &Sums, grid: &Grid, sizes: &Sizes) -> (Sum, Vec<Piec
         (at, end) = (to, cell + 1);
         d += sizes.step(r.rows, c.rows);
     }
-    (sum, pieces)
+    (sum.value(), pieces)
 }
 
 /// Integrate over a cell by its sums; `None` if the sign may change, or too many digits would cancel.
 fn integral_of_sums(
-    r: &Cell<u64, i128>,
-    c: &Cell<u64, i128>,
+    r: &Cell<u64, f64>,
+    c: &Cell<u64, f64>,
     grid: &Grid,
     sizes: &Sizes,
     piece: &Piece,
@@ -214,8 +265,8 @@ fn integral_of_sums(
     }
     let (origin, unit) = grid.origin(piece.cell);
     // Each row adds its share from where it lies to the end of the cell.
-    let beyond = |cell: &Cell<u64, i128>, rows: u64| {
-        (cell.rows as f64 * (to - origin) - to_float(cell.offsets) * unit) / rows as f64
+    let beyond = |cell: &Cell<u64, f64>, rows: u64| {
+        (cell.rows as f64 * (to - origin) - cell.offsets * unit) / rows as f64
     };
     let difference = sizes.difference(piece.d);
     let integral = difference * (to - from) + beyond(r, sizes.n) - beyond(c, sizes.m);

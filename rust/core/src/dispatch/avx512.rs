@@ -65,39 +65,50 @@ pub(super) fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32;
 pub(super) fn within<K: Domain>(
     block: &[K],
     span: &Span<K>,
+    gap: Option<&Span<K>>,
     ahead: Ahead,
     found: &mut [K; BLOCK],
 ) -> usize {
     const { assert!(size_of::<K>() == size_of::<i64>()) };
     let (groups, rest) = block[..block.len().min(BLOCK)].as_chunks::<8>();
-    let low = _mm512_set1_epi64(span.low.bits() as i64);
-    let high = _mm512_set1_epi64(span.high.bits() as i64);
-    let as_floats = |words| _mm512_castsi512_pd(words);
+    let ends = |span: &Span<K>| {
+        [span.low, span.high].map(|end| _mm512_set1_epi64(end.bits().cast_signed()))
+    };
+    let (span_ends, gap_ends) = (ends(span), gap.map(ends));
+    let as_float = |words| _mm512_castsi512_pd(words);
+    // Which of the asked values lie between two ends; no NaN does.
+    let held = |asked, values, [low, high]: [__m512i; 2]| match K::COMMON {
+        Common::Float => {
+            let (values, low, high) = (as_float(values), as_float(low), as_float(high));
+            let reached = _mm512_mask_cmp_pd_mask::<_CMP_GE_OQ>(asked, values, low);
+            _mm512_mask_cmp_pd_mask::<_CMP_LE_OQ>(reached, values, high)
+        }
+        Common::Signed => {
+            let reached = _mm512_mask_cmpge_epi64_mask(asked, values, low);
+            _mm512_mask_cmple_epi64_mask(reached, values, high)
+        }
+        Common::Unsigned => {
+            let reached = _mm512_mask_cmpge_epu64_mask(asked, values, low);
+            _mm512_mask_cmple_epu64_mask(reached, values, high)
+        }
+    };
     let mut count = 0;
     for (row, group) in (0..).step_by(8).zip(groups) {
         ahead.fetch(row);
-        // SAFETY: a group holds eight values of 64 bits; and `count` values are found among `row`, so eight more end within `found`.
-        unsafe {
-            let values = _mm512_loadu_epi64(group.as_ptr().cast());
-            let held = match K::COMMON {
-                Common::Float => {
-                    let (values, low, high) = (as_floats(values), as_floats(low), as_floats(high));
-                    let reached = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(values, low);
-                    _mm512_mask_cmp_pd_mask::<_CMP_LE_OQ>(reached, values, high)
-                }
-                Common::Signed => {
-                    _mm512_mask_cmple_epi64_mask(_mm512_cmpge_epi64_mask(values, low), values, high)
-                }
-                Common::Unsigned => {
-                    _mm512_mask_cmple_epu64_mask(_mm512_cmpge_epu64_mask(values, low), values, high)
-                }
-            };
-            let next = found.as_mut_ptr().add(count);
-            _mm512_storeu_epi64(next.cast(), _mm512_maskz_compress_epi64(held, values));
-            count += held.count_ones() as usize;
+        // SAFETY: a group holds eight values of 64 bits.
+        let values = unsafe { _mm512_loadu_epi64(group.as_ptr().cast()) };
+        let mut met = held(u8::MAX, values, span_ends);
+        if let Some(gap_ends) = gap_ends {
+            met ^= held(met, values, gap_ends);
         }
+        // SAFETY: `count` values are found among `row`, so eight more end within `found`.
+        unsafe {
+            let next = found.as_mut_ptr().add(count);
+            _mm512_storeu_epi64(next.cast(), _mm512_maskz_compress_epi64(met, values));
+        }
+        count += met.count_ones() as usize;
     }
-    super::within_body(rest, span, Ahead::default(), found, count)
+    super::within_body(rest, span, gap, Ahead::default(), found, count)
 }
 
 /// Count values per slot, see [`Halves`]; `None` if one is infinite or no number.
