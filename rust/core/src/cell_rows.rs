@@ -10,31 +10,23 @@ use crate::dispatch;
 use crate::domain::Domain;
 use crate::parallel;
 use crate::tally::Tally;
+use std::borrow::Cow;
 
-/// Rows for which a cell has memory from the start, at most.
-const RESERVED: usize = 1 << 15;
+/// Rows for which a thread has memory from the start, at most.
+const RESERVED: usize = 1 << 22;
 
 /// Values gathered from a cell: the one looked out for, how often it was met, and the others.
-#[derive(Debug, Clone, Default)]
-pub struct Gathered<K> {
+#[derive(Debug, Clone)]
+pub struct Gathered<'a, K: Clone> {
     /// The value looked out for; means nothing when `repeats` is 0.
     pub usual: K,
     /// Rows that hold the usual value.
     pub repeats: usize,
     /// The values of all rows that do not.
-    pub others: Vec<K>,
+    pub others: Cow<'a, [K]>,
 }
 
-impl<K: Domain> Gathered<K> {
-    /// Add a value that was not met before, so many times.
-    pub(crate) fn push_many(&mut self, value: K, times: usize) {
-        if self.repeats == 0 {
-            (self.usual, self.repeats) = (value, times);
-        } else {
-            self.others.resize(self.others.len() + times, value);
-        }
-    }
-
+impl<K: Domain> Gathered<'_, K> {
     /// Rows gathered.
     pub fn len(&self) -> usize {
         self.repeats + self.others.len()
@@ -50,11 +42,12 @@ impl<K: Domain> Gathered<K> {
         (self.repeats > 0 && self.others.is_empty()).then_some(self.usual)
     }
 
-    /// Put all values, in no order, into a vector, in place of what it holds.
-    pub fn copy_into(&self, values: &mut Vec<K>) {
-        values.clear();
+    /// All values, in no order.
+    pub fn to_values(&self) -> Vec<K> {
+        let mut values = Vec::with_capacity(self.len());
         values.extend_from_slice(&self.others);
         values.resize(self.len(), self.usual);
+        values
     }
 
     /// Add the keys of all values, in no order.
@@ -62,12 +55,74 @@ impl<K: Domain> Gathered<K> {
         keys.extend(self.others.iter().map(|value| value.key()));
         keys.resize(keys.len() + self.repeats, self.usual.key());
     }
+}
 
-    /// All values, in no order.
-    pub fn into_values(self) -> Vec<K> {
-        let mut values = self.others;
-        values.resize(values.len() + self.repeats, self.usual);
-        values
+/// The rows gathered from the wanted cells of a column, cell by cell.
+#[derive(Debug, Clone)]
+pub struct CellRows<K> {
+    usual: Vec<K>,
+    repeats: Vec<usize>,
+    /// Where the others of each cell start among all others, and their end.
+    starts: Vec<usize>,
+    others: Vec<K>,
+}
+
+impl<K: Domain> CellRows<K> {
+    /// The rows of the cell at a place, in the order in which cells were wanted.
+    pub fn get(&self, place: usize) -> Gathered<'_, K> {
+        Gathered {
+            usual: self.usual[place],
+            repeats: self.repeats[place],
+            others: Cow::Borrowed(&self.others[self.starts[place]..self.starts[place + 1]]),
+        }
+    }
+
+    /// Rows gathered.
+    pub fn len(&self) -> usize {
+        self.others.len() + self.repeats.iter().sum::<usize>()
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a thread found: values as they came, each with the place of its cell.
+#[derive(Debug)]
+struct Found<K> {
+    places: Vec<u32>,
+    values: Vec<K>,
+}
+
+impl<K: Domain> Found<K> {
+    fn new(rows: usize) -> Self {
+        let rows = rows.min(RESERVED);
+        Self {
+            places: Vec::with_capacity(rows),
+            values: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Order the values of several threads by place; also say where each of `len` places starts, and their end.
+    fn arrange(all: &[&Self], len: usize) -> (Vec<usize>, Vec<K>) {
+        let mut starts = vec![0; len + 1];
+        for place in all.iter().flat_map(|found| &found.places) {
+            starts[*place as usize + 1] += 1;
+        }
+        for place in 1..starts.len() {
+            starts[place] += starts[place - 1];
+        }
+        let mut values = vec![K::default(); starts[len]];
+        let mut next = starts.clone();
+        for found in all {
+            for (place, value) in found.places.iter().zip(&found.values) {
+                let next = &mut next[*place as usize];
+                values[*next] = *value;
+                *next += 1;
+            }
+        }
+        (starts, values)
     }
 }
 
@@ -116,19 +171,18 @@ impl<'a, K: Domain> Wanted<'a, K> {
         reading: Reading<K>,
         rows: impl Fn(usize, usize) -> u64 + Sync,
         threads: Option<usize>,
-    ) -> [Vec<Gathered<K>>; N] {
-        if self.cells.is_empty() {
-            return [(); N].map(|()| Vec::new());
-        }
+    ) -> [CellRows<K>; N] {
         let all = columns.iter().map(|column| column.len() as u64).sum();
         let of_all = |cell| (0..N).map(|side| rows(side, cell)).sum::<u64>();
         let reading = self.narrow(reading, all, of_all);
-        let others = self.pass(columns, &reading, threads, &rows, |_, _| (), |(), _| ());
-        let mut side = 0;
-        others.map(|(others, _)| {
-            side += 1;
-            self.complete(others, |cell| rows(side - 1, cell))
-        })
+        let expected = |side| self.cells.iter().map(|cell| rows(side, *cell)).sum();
+        let nothing = &Column::default();
+        let columns = match self.cells.is_empty() {
+            true => [nothing; N],
+            false => columns,
+        };
+        let states = self.pass(columns, &reading, threads, expected, |_| (), |(), _| ());
+        self.arrange(states, threads, rows)
     }
 
     /// Count the rows per cell of the map, all cells, and gather those of the wanted ones in the same pass.
@@ -137,77 +191,88 @@ impl<'a, K: Domain> Wanted<'a, K> {
         columns: [&Column<'_>; N],
         reading: Reading<K>,
         threads: Option<usize>,
-    ) -> [(Vec<u64>, Vec<Gathered<K>>); N] {
-        let start = |_, rows| Tally::new(self.map.len(), rows);
+    ) -> ([Vec<u64>; N], [CellRows<K>; N]) {
+        let start = |rows| Tally::new(self.map.len(), rows);
         let count = |tally: &mut Tally, cells: &[u32]| tally.count(cells, Ahead::default());
-        let found = self.pass(columns, &reading, threads, &|_, _| 0, start, count);
-        found.map(|(others, tallies)| {
-            let mut counts = vec![0; self.map.len()];
-            for tally in tallies {
-                tally.add_to(&mut counts);
-            }
-            let gathered = self.complete(others, |cell| counts[cell]);
-            (counts, gathered)
-        })
+        let states = self.pass(columns, &reading, threads, |_| 0, start, count);
+        let mut counts = [(); N].map(|()| vec![0; self.map.len()]);
+        let uncounted = states.into_iter().map(|state| {
+            let mut side = 0;
+            state.map(|(found, tally)| {
+                tally.add_to(&mut counts[side]);
+                side += 1;
+                (found, ())
+            })
+        });
+        let states = uncounted.collect();
+        let rows = self.arrange(states, threads, |side, cell| counts[side][cell]);
+        (counts, rows)
     }
 
     /// Pass over columns and keep what is not usual in the wanted cells; show all cells to `watch`, with a state that `start`
-    /// makes for a column of so many rows. `rows` says how many rows are expected.
+    /// makes for a column of so many rows. `expected` says how many rows of a column will be kept, about.
     fn pass<S: Send, const N: usize>(
         &self,
         columns: [&Column<'_>; N],
         reading: &Reading<K>,
         threads: Option<usize>,
-        rows: &(impl Fn(usize, usize) -> u64 + Sync),
-        start: impl Fn(usize, usize) -> S + Sync,
+        expected: impl Fn(usize) -> u64 + Sync,
+        start: impl Fn(usize) -> S + Sync,
         watch: impl Fn(&mut S, &[u32]) + Sync,
-    ) -> [(Vec<Vec<K>>, Vec<S>); N] {
+    ) -> Vec<[(Found<K>, S); N]> {
         let tasks = Task::of(&columns);
         let all = columns.iter().map(|column| column.len()).sum();
         let threads = parallel::threads_for(threads, all);
-        let none = || vec![Vec::new(); self.cells.len()];
         let state = || {
             let mut side = 0;
             columns.map(|column| {
+                // Threads seldom do the same work; an eighth more spares the second half of memory.
+                let rows = expected(side) as usize / threads;
                 side += 1;
-                (none(), start(side - 1, column.len()))
+                (Found::new(rows + rows / 8), start(column.len()))
             })
         };
-        let states = parallel::fold(tasks.len(), threads, state, |state, task| {
+        parallel::fold(tasks.len(), threads, state, |state, task| {
             let (side, task) = tasks[task];
             let (found, watched) = &mut state[side];
-            let expected = |place: usize| {
-                let rows = rows(side, self.cells[place]) as usize;
-                (rows / threads + 1).min(RESERVED)
-            };
-            let watch = |cells: &[u32]| watch(watched, cells);
-            self.read_task(columns[side], task, reading, found, expected, watch);
-        });
-        let mut total = [(); N].map(|()| (none(), Vec::new()));
-        for state in states {
-            for ((all, watched), (found, one)) in total.iter_mut().zip(state) {
-                watched.push(one);
-                for (all, mut found) in all.iter_mut().zip(found) {
-                    if all.is_empty() {
-                        std::mem::swap(all, &mut found);
-                    } else {
-                        all.append(&mut found);
-                    }
-                }
-            }
-        }
-        total
+            self.read_task(columns[side], task, reading, found, |cells| {
+                watch(watched, cells);
+            });
+        })
     }
 
-    /// Say how many rows hold the usual values: all that are not among the others.
-    fn complete(&self, others: Vec<Vec<K>>, rows: impl Fn(usize) -> u64) -> Vec<Gathered<K>> {
-        let gathered = others.into_iter().zip(&self.usual).zip(&self.cells);
-        let gathered = gathered.map(|((others, usual), cell)| Gathered {
-            usual: *usual,
-            repeats: (rows(*cell) as usize).saturating_sub(others.len()),
-            others,
-        });
-        gathered.collect()
+    /// Order what threads found by cell; `rows` says how many of a column lie in a cell, usual values included.
+    fn arrange<const N: usize>(
+        &self,
+        states: Vec<[(Found<K>, ()); N]>,
+        threads: Option<usize>,
+        rows: impl Fn(usize, usize) -> u64,
+    ) -> [CellRows<K>; N] {
+        let found = |side: usize| states.iter().map(move |state| &state[side].0);
+        let kept = (0..N).flat_map(found).map(|found| found.values.len()).sum();
+        let threads = parallel::threads_for(threads, kept);
+        let mut arranged = parallel::map(N, threads, |side| {
+            let all: Vec<&Found<K>> = found(side).collect();
+            Found::arrange(&all, self.cells.len())
+        })
+        .into_iter();
+        let mut side = 0;
+        [(); N].map(|()| {
+            let (starts, others) = arranged.next().unwrap_or_default();
+            let others_of = |place: usize| starts[place + 1] - starts[place];
+            let repeats = self.cells.iter().enumerate().map(|(place, cell)| {
+                // All that are not among the others hold the usual value.
+                (rows(side, *cell) as usize).saturating_sub(others_of(place))
+            });
+            let repeats = repeats.collect();
+            side += 1;
+            CellRows {
+                usual: self.usual.clone(),
+                repeats,
+                starts,
+                others,
+            }
+        })
     }
 
     /// Leave out what lies before the first wanted cell and after the last, or between two of them, if it holds half of `all` rows.
@@ -253,8 +318,7 @@ impl<'a, K: Domain> Wanted<'a, K> {
         column: &Column<'_>,
         task: Task,
         reading: &Reading<K>,
-        found: &mut [Vec<K>],
-        expected: impl Fn(usize) -> usize,
+        found: &mut Found<K>,
         mut watch: impl FnMut(&[u32]),
     ) {
         let (mut cells, mut met) = ([0u32; BLOCK], [0u32; BLOCK]);
@@ -266,13 +330,10 @@ impl<'a, K: Domain> Wanted<'a, K> {
             let count = dispatch::pick(&self.bits, cells, ahead, &mut met);
             for &row in &met[..count] {
                 let (cell, value) = (cells[row as usize], block[row as usize]);
-                let place = self.places[cell as usize] as usize;
-                if value != self.usual[place] {
-                    let others = &mut found[place];
-                    if others.capacity() == 0 {
-                        others.reserve_exact(expected(place));
-                    }
-                    others.push(value);
+                let place = self.places[cell as usize];
+                if value != self.usual[place as usize] {
+                    found.places.push(place);
+                    found.values.push(value);
                 }
             }
         });

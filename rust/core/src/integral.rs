@@ -129,8 +129,8 @@ impl Integral<'_, f64> {
     /// Go on over the rows of a cell, by their keys if these leave a bit free and no number overflows.
     pub(crate) fn pass_gathered(
         &mut self,
-        r: &Gathered<f64>,
-        c: &Gathered<f64>,
+        r: &Gathered<'_, f64>,
+        c: &Gathered<'_, f64>,
         keys: &mut Vec<u64>,
     ) {
         let Sizes { n, m, .. } = *self.sizes;
@@ -144,10 +144,7 @@ impl Integral<'_, f64> {
         if is_narrow && fits {
             self.pass_keys(keys, r.len(), low, [m as i64, -(n as i64)]);
         } else {
-            let (mut all_r, mut all_c) = (Vec::new(), Vec::new());
-            r.copy_into(&mut all_r);
-            c.copy_into(&mut all_c);
-            self.pass_all(&mut all_r, &mut all_c);
+            self.pass_all(&mut r.to_values(), &mut c.to_values());
         }
     }
 

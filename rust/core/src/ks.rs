@@ -8,7 +8,7 @@
 //! benches/drift/test_ks.py). All arithmetic is in integers, so the distance is exact (tests: this module and
 //! tests/drift/test_ks.py).
 
-use crate::cell_rows::{Gathered, Wanted};
+use crate::cell_rows::{CellRows, Gathered, Wanted};
 use crate::cells::{CellMap, Span};
 use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::Domain;
@@ -28,8 +28,8 @@ pub(crate) const SAMPLE: usize = 1 << 12;
 const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 64;
-/// Cells are counted again in narrower ones while they hold more than one in so many of all rows: sorting these costs more.
-const GATHER_ONE_IN: u64 = 256;
+/// Counting a part of the line again in narrower cells costs as much as sorting one in so many of its rows.
+const SORT_ONE_IN: u64 = 16;
 /// Counting again and again is given up here; values that fall into few cells however narrow are rare.
 const ZOOMS: usize = 4;
 /// Rows that are kept while counting again, at most: one in so many, of the cells in which the distance is most likely attained.
@@ -43,7 +43,7 @@ const ATOM_CELLS: std::ops::RangeInclusive<usize> = 1_024..=16_384;
 /// A gathered cell up to this size is sorted; a larger one is cut into cells again.
 const SORT_CELL_UP_TO: usize = 1_024;
 /// Below this many rows one thread refines all cells.
-const SORT_INLINE: u64 = 1 << 15;
+pub(crate) const SORT_INLINE: usize = 1 << 15;
 /// Cutting again and again is given up here, and the cell sorted: only adversarial values get so far.
 const DEPTH: usize = 12;
 
@@ -148,16 +148,16 @@ pub fn distance_and_cells<K: Domain>(
     let mut kept = None;
     let level = search.zoom(map, counts, &lone, &sample, |zoom| {
         let wanted = Wanted::new(&zoom.map, zoom.likely.clone(), &sample);
-        let counted = wanted.count_and_gather(columns, Reading::Within(zoom.span, None), threads);
-        let [(r, rs), (c, cs)] = counted;
-        kept = Some((zoom.likely, [rs, cs]));
-        [r, c]
+        let within = Reading::Within(zoom.span, None);
+        let (counts, rows) = wanted.count_and_gather(columns, within, threads);
+        kept = Some((zoom.likely, rows));
+        counts
     });
     let (places, [rs, cs]) = level.take(kept).unwrap_or_else(|| {
         let rows = |side: usize, cell: usize| level.counts[side][cell];
         level.gather(columns, &sample, rows, threads)
     });
-    let gathered = |place: usize| [&rs, &cs].map(|side| side[places[place]].clone());
+    let gathered = |place: usize| [rs.get(places[place]), cs.get(places[place])];
     search
         .refine_all(&level, gathered, threads)
         .finish(r.parts, c.parts)
@@ -256,17 +256,25 @@ trait Whole:
     Copy + Ord + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Into<i128>
 {
     fn of(count: u64) -> Self;
+    /// `None` beyond the largest of these numbers.
+    fn from_wide(number: i128) -> Option<Self>;
 }
 
 impl Whole for i64 {
     fn of(count: u64) -> Self {
         count as i64
     }
+    fn from_wide(number: i128) -> Option<Self> {
+        number.try_into().ok()
+    }
 }
 
 impl Whole for i128 {
     fn of(count: u64) -> Self {
         count.into()
+    }
+    fn from_wide(number: i128) -> Option<Self> {
+        Some(number)
     }
 }
 
@@ -344,7 +352,7 @@ pub(crate) struct Zoom<K> {
 }
 
 /// Rows gathered of some cells of several columns, and the place of each candidate among them.
-type Rows<K, const N: usize> = (Vec<usize>, [Vec<Gathered<K>>; N]);
+type Rows<K, const N: usize> = (Vec<usize>, [CellRows<K>; N]);
 
 impl<K: Domain> Level<'_, K> {
     /// Take the rows of the candidates from those that were kept of other cells, if they are all among them.
@@ -468,7 +476,8 @@ impl<K: Domain> Search<K> {
     /// The part of the line in which the candidates lie, if it is worth to be counted again.
     fn narrower(&self, level: &Level<'_, K>, sample: &[K]) -> Option<Zoom<K>> {
         let all = (self.n + self.m) as u64;
-        if level.candidate_rows() <= all / GATHER_ONE_IN {
+        let candidate_rows = level.candidate_rows();
+        if candidate_rows <= SORT_INLINE as u64 {
             return None;
         }
         let first = level.candidates.iter().min_by_key(|one| one.cell)?;
@@ -481,7 +490,8 @@ impl<K: Domain> Search<K> {
         let inside = sample.get(start..end)?;
         // Where values are few, narrower cells would not set them apart any better.
         let is_spread = 2 * inside.chunk_by(|a, b| a == b).count() > inside.len();
-        (2 * rows <= before && is_spread).then(|| {
+        let is_cheaper = candidate_rows > rows / SORT_ONE_IN;
+        (2 * rows <= before && is_spread && is_cheaper).then(|| {
             // Outer cells that reach far beyond the sample would be wide, hence candidates.
             let ends = [span.low, span.high].map(|end| end.is_finite().then_some(end));
             let spread = ends[0].into_iter().chain(inside.iter().copied());
@@ -562,11 +572,14 @@ impl<K: Domain> Search<K> {
         let (n, m) = (I::of(self.n as u64), I::of(self.m as u64));
         let [above, below] = self.wanted;
         let (mut d, mut highest, mut least) = (start, start, start);
-        for (&r, &c) in r.iter().zip(c) {
-            d = d + m * I::of(r) - n * I::of(c);
-            highest = highest.max(d);
-            least = least.min(d);
-        }
+        let rows = r.iter().zip(c);
+        let steps = rows.map(|(&r, &c)| (m * I::of(r), n * I::of(c)));
+        let ends = steps.clone().map(|(up, down)| {
+            d = d + up - down;
+            (highest, least) = (highest.max(d), least.min(d));
+            d
+        });
+        let ends: Vec<I> = ends.collect();
         // The start is no border: it counted when the cells around were bounded.
         if above {
             self.lower = self.lower.max(highest.into());
@@ -574,27 +587,32 @@ impl<K: Domain> Search<K> {
         if below {
             self.lower = self.lower.max(-least.into());
         }
-        let (mut d, mut candidates) = (start, Vec::new());
-        for (cell, (&r, &c)) in r.iter().zip(c).enumerate() {
-            let (up, down) = (m * I::of(r), n * I::of(c));
+        let Some(lower) = I::from_wide(self.lower) else {
+            return Vec::new();
+        };
+        let starts = std::iter::once(start).chain(ends.iter().copied());
+        let mut candidates = Vec::new();
+        for (cell, (((up, down), start), end)) in steps.zip(starts).zip(&ends).enumerate() {
+            let has = |rows: I| rows > I::of(0);
             if let Some(Some(value)) = lone.get(cell) {
-                d = d + up - down;
-                if r > 0 || c > 0 {
-                    self.offer(d.into(), *value);
+                if has(up) || has(down) {
+                    self.offer((*end).into(), *value);
                 }
                 continue;
             }
             // The largest d is attained at a reference value, the least at a current value.
-            let most = if above && r > 0 { Some(d + up) } else { None };
-            let most = most.max(if below && c > 0 { Some(down - d) } else { None });
-            if let Some(bound) = most
-                .map(I::into)
-                .filter(|bound: &i128| *bound >= self.lower)
-            {
-                let start = d.into();
+            let most = (start + up, has(up) & above);
+            let least = (down - start, has(down) & below);
+            let bound = match (most, least) {
+                ((most, true), (least, true)) => most.max(least),
+                ((most, true), _) => most,
+                (_, (least, true)) => least,
+                _ => continue,
+            };
+            if bound >= lower {
+                let (bound, start) = (bound.into(), start.into());
                 candidates.push(Candidate { bound, cell, start });
             }
-            d = d + up - down;
         }
         candidates
     }
@@ -603,14 +621,14 @@ impl<K: Domain> Search<K> {
     ///
     /// Threads know only of the distances that they found themselves. So they may refine a cell in vain, but none is left out in
     /// which the distance is attained: the result is the same.
-    pub(crate) fn refine_all(
+    pub(crate) fn refine_all<'g>(
         mut self,
         level: &Level<'_, K>,
-        gathered: impl Fn(usize) -> [Gathered<K>; 2] + Sync,
+        gathered: impl Fn(usize) -> [Gathered<'g, K>; 2] + Sync,
         threads: Option<usize>,
     ) -> Self {
         let candidates = &level.candidates;
-        let threads = if level.candidate_rows() < SORT_INLINE {
+        let threads = if level.candidate_rows() < SORT_INLINE as u64 {
             1
         } else {
             parallel::available(threads)
@@ -620,7 +638,7 @@ impl<K: Domain> Search<K> {
             let candidate = &candidates[place];
             if candidate.bound >= search.lower {
                 let [r, c] = gathered(place);
-                search.refine_gathered(candidate, r, c);
+                search.refine_gathered(candidate, &r, &c);
             }
         });
         for [above, below] in states.into_iter().map(|state| state.best) {
@@ -635,7 +653,7 @@ impl<K: Domain> Search<K> {
     }
 
     /// Refine a cell; one that holds a single value needs nothing but its counts.
-    fn refine_gathered(&mut self, candidate: &Candidate, r: Gathered<K>, c: Gathered<K>) {
+    fn refine_gathered(&mut self, candidate: &Candidate, r: &Gathered<'_, K>, c: &Gathered<'_, K>) {
         let value = match (r.single(), c.single()) {
             (Some(r), Some(c)) if r == c => Some(r),
             (Some(r), None) if c.is_empty() => Some(r),
@@ -647,7 +665,7 @@ impl<K: Domain> Search<K> {
                 let (i, j) = (r.len() as i128, c.len() as i128);
                 self.offer(candidate.start + self.m * i - self.n * j, value);
             }
-            None => self.refine(candidate, &mut r.into_values(), &mut c.into_values(), 0),
+            None => self.refine(candidate, &mut r.to_values(), &mut c.to_values(), 0),
         }
     }
 
@@ -696,12 +714,30 @@ impl<K: Domain> Search<K> {
     fn sort_and_merge(&mut self, r: &mut [K], c: &mut [K], start: i128) {
         merge::sort(r);
         merge::sort(c);
-        let mut d = start;
-        let (n, m) = (self.n, self.m);
+        let most = self.m * r.len() as i128 + self.n * c.len() as i128;
+        if start.unsigned_abs() < 1 << 61 && most < 1 << 61 {
+            self.merge_in::<i64>(r, c, start as i64);
+        } else {
+            self.merge_in::<i128>(r, c, start);
+        }
+    }
+
+    /// Follow `d` over sorted values, and offer its extremes.
+    fn merge_in<I: Whole>(&mut self, r: &[K], c: &[K], start: I) {
+        let (n, m) = (I::of(self.n as u64), I::of(self.m as u64));
+        let (mut d, mut highest, mut least) = (start, None, None);
         merge::walk(r, c, |at, r, c| {
-            d += m * r as i128 - n * c as i128;
-            self.offer(d, at);
+            d = d + m * I::of(r as u64) - n * I::of(c as u64);
+            if highest.is_none_or(|(highest, _)| d > highest) {
+                highest = Some((d, at));
+            }
+            if least.is_none_or(|(least, _)| d < least) {
+                least = Some((d, at));
+            }
         });
+        for (d, at) in [highest, least].into_iter().flatten() {
+            self.offer(d.into(), at);
+        }
     }
 
     pub(crate) fn finish(self, reference: Parts, current: Parts) -> Result<Distance<K>, Error> {

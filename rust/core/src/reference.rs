@@ -6,13 +6,14 @@
 
 use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
-use crate::column::{BLOCK, Chunk, Column, Infinities, Parts, Reading, Values};
+use crate::column::{BLOCK, Chunk, Column, Infinities, Parts, Reading, TASK_ROWS, Values};
 use crate::dispatch;
 use crate::domain::{Common, Domain};
 use crate::error::Error;
 use crate::histogram;
 use crate::ks::{self, Alternative, Atoms, Distance, Search};
 use crate::merge;
+use crate::parallel;
 use crate::select;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -25,7 +26,7 @@ const LOOK_UP_TO: usize = 4_096;
 pub struct Ranks<K> {
     /// Distinct numbers, infinities included, in increasing order.
     values: Vec<K>,
-    /// Rows up to and with each of them.
+    /// Rows up to and with each of them; empty when each is the value of one row.
     up_to: Vec<u64>,
     /// Some of the values, by even ranks.
     sample: Vec<K>,
@@ -61,15 +62,18 @@ impl<K: Domain> Ranks<K> {
         Ok(Self::new(values, up_to, parts))
     }
 
-    fn new(values: Vec<K>, up_to: Vec<u64>, parts: Parts) -> Self {
+    fn new(values: Vec<K>, mut up_to: Vec<u64>, parts: Parts) -> Self {
         let rows = up_to.last().copied().unwrap_or(0);
+        if rows == values.len() as u64 {
+            up_to = Vec::new();
+        }
         let step = rows.div_ceil(2 * ks::SAMPLE as u64).max(1) as usize;
         let ranks = (0..rows).step_by(step);
-        let of_rank = |rank| {
-            values
-                .get(up_to.partition_point(|count| *count <= rank))
-                .copied()
+        let place = |rank| match up_to.is_empty() {
+            true => rank as usize,
+            false => up_to.partition_point(|count| *count <= rank),
         };
+        let of_rank = |rank| values.get(place(rank)).copied();
         let sample: Vec<K> = ranks
             .filter_map(of_rank)
             .filter(|value| value.is_finite())
@@ -89,29 +93,47 @@ impl<K: Domain> Ranks<K> {
             firsts: Vec::new(),
             parts,
         };
-        ranks.firsts = ranks.firsts_in(&map, 0..ranks.values.len());
+        ranks.firsts = ranks.firsts_in(&map, 0..ranks.values.len(), None);
         ranks.counts = ranks.counts_between(&ranks.firsts);
         ranks
     }
 
-    /// Rows up to the distinct value before a place.
+    /// Rows of the distinct values before a place.
     fn before(&self, place: usize) -> u64 {
-        place.checked_sub(1).map_or(0, |last| self.up_to[last])
+        match (self.up_to.is_empty(), place.checked_sub(1)) {
+            (true, _) => place as u64,
+            (false, None) => 0,
+            (false, Some(last)) => self.up_to[last],
+        }
     }
 
     /// The place of the first of some distinct values that lies in each cell of a map or above it, and their end.
-    fn firsts_in(&self, map: &CellMap, places: Range<usize>) -> Vec<usize> {
-        let mut firsts = vec![places.start; map.len() + 1];
-        let (mut cells, mut end) = ([0; BLOCK], places.start);
-        for block in self.values[places].chunks(BLOCK) {
-            let cells = &mut cells[..block.len()];
-            dispatch::map_cells(map, block, cells);
-            for cell in cells {
-                end += 1;
-                // The last of a cell's values stays; a cell without any starts and ends where the one before it ended.
-                firsts[*cell as usize + 1] = end;
+    fn firsts_in(&self, map: &CellMap, places: Range<usize>, threads: Option<usize>) -> Vec<usize> {
+        let values = &self.values[places.clone()];
+        let threads = parallel::threads_for(threads, values.len());
+        // The values are sorted, so a task meets a run of cells: its first cell, and where each of its cells ends.
+        let ends = parallel::map(values.len().div_ceil(TASK_ROWS), threads, |task| {
+            let (mut cells, mut end) = ([0; BLOCK], places.start + task * TASK_ROWS);
+            let values = values.chunks(TASK_ROWS).nth(task).unwrap_or_default();
+            let cell_of = |value: Option<&K>| value.map_or(0, |value| map.cell(*value) as usize);
+            let (first, last) = (cell_of(values.first()), cell_of(values.last()));
+            let mut ends = vec![0; last - first + 1];
+            for block in values.chunks(BLOCK) {
+                let cells = &mut cells[..block.len()];
+                dispatch::map_cells(map, block, cells);
+                for cell in cells {
+                    end += 1;
+                    // The last of a cell's values stays.
+                    ends[*cell as usize - first] = end;
+                }
             }
+            (first, ends)
+        });
+        let mut firsts = vec![places.start; map.len() + 1];
+        for (first, ends) in ends {
+            firsts[first + 1..first + 1 + ends.len()].copy_from_slice(&ends);
         }
+        // A cell without values starts where the one before it ended.
         for cell in 1..firsts.len() {
             firsts[cell] = firsts[cell].max(firsts[cell - 1]);
         }
@@ -120,21 +142,25 @@ impl<K: Domain> Ranks<K> {
 
     /// Rows from each place to the next.
     fn counts_between(&self, places: &[usize]) -> Vec<u64> {
-        let rows = |ends: &[usize]| self.before(ends[1]) - self.before(ends[0]);
-        places.windows(2).map(rows).collect()
+        let mut last = places.first().map_or(0, |place| self.before(*place));
+        let rows = |place: &usize| {
+            let before = std::mem::replace(&mut last, self.before(*place));
+            last - before
+        };
+        places.iter().skip(1).map(rows).collect()
     }
 
     /// The same reference in another domain; values that become equal there are one.
     fn converted<L: Domain>(&self, convert: impl Fn(K) -> L) -> Ranks<L> {
         let (mut values, mut up_to): (Vec<L>, Vec<u64>) = (Vec::new(), Vec::new());
-        for (value, count) in self.values.iter().zip(&self.up_to) {
+        for (place, value) in self.values.iter().enumerate() {
             let value = convert(*value);
             if values.last() == Some(&value) {
                 up_to.pop();
             } else {
                 values.push(value);
             }
-            up_to.push(*count);
+            up_to.push(self.before(place + 1));
         }
         Ranks::new(values, up_to, self.parts)
     }
@@ -174,11 +200,11 @@ impl<K: Domain> Ranks<K> {
             let end = self
                 .values
                 .partition_point(|value| *value <= zoom.span.high);
-            firsts = Cow::Owned(self.firsts_in(&zoom.map, start..end));
+            firsts = Cow::Owned(self.firsts_in(&zoom.map, start..end, threads));
             let wanted = Wanted::new(&zoom.map, zoom.likely.clone(), &self.sample);
             let within = Reading::Within(zoom.span, None);
-            let [(counts, rows)] = wanted.count_and_gather([current], within, threads);
-            kept = Some((zoom.likely, [rows]));
+            let ([counts], rows) = wanted.count_and_gather([current], within, threads);
+            kept = Some((zoom.likely, rows));
             [self.counts_between(&firsts), counts]
         });
         let (places, [gathered]) = level.take(kept).unwrap_or_else(|| {
@@ -188,7 +214,7 @@ impl<K: Domain> Ranks<K> {
         let both = |place: usize| {
             let cell = level.candidates[place].cell;
             let reference = self.rows(firsts[cell]..firsts[cell + 1]);
-            [reference, gathered[places[place]].clone()]
+            [reference, gathered.get(places[place])]
         };
         search
             .refine_all(&level, both, threads)
@@ -196,14 +222,31 @@ impl<K: Domain> Ranks<K> {
     }
 
     /// The reference's rows of some of its distinct values.
-    fn rows(&self, places: Range<usize>) -> Gathered<K> {
-        let mut rows = Gathered::default();
+    fn rows(&self, places: Range<usize>) -> Gathered<'_, K> {
+        let values = &self.values[places.clone()];
         let mut before = self.before(places.start);
-        for (value, count) in self.values[places.clone()].iter().zip(&self.up_to[places]) {
-            rows.push_many(*value, (count - before) as usize);
-            before = *count;
+        let rows = (self.before(places.end) - before) as usize;
+        let usual = values.first().copied().unwrap_or_default();
+        if values.len() == 1 {
+            let (repeats, others) = (rows, Cow::default());
+            return Gathered {
+                usual,
+                repeats,
+                others,
+            };
         }
-        rows
+        let mut others = Vec::with_capacity(rows);
+        for (value, place) in values.iter().zip(places) {
+            let up_to = self.before(place + 1);
+            others.resize(others.len() + (up_to - before) as usize, *value);
+            before = up_to;
+        }
+        let (repeats, others) = (0, Cow::Owned(others));
+        Gathered {
+            usual,
+            repeats,
+            others,
+        }
     }
 
     /// Look at the distance where it can be greatest: at each current value, and at the last reference value before it.

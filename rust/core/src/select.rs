@@ -2,7 +2,7 @@
 
 use crate::bins::Thresholds;
 use crate::categories::FoldMap;
-use crate::cell_rows::{Gathered, Wanted};
+use crate::cell_rows::Wanted;
 use crate::cells::CellMap;
 use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::Domain;
@@ -61,15 +61,15 @@ pub fn order_statistics<K: Domain>(
     cells.dedup();
     let wanted = Wanted::new(&map, cells.clone(), &sample);
     let [gathered] = wanted.gather([column], all, |_, cell| counted.counts[cell], threads);
-    let sorted = |place: Gathered<K>| {
-        let mut values = place.into_values();
+    let sorted = |place| {
+        let mut values = gathered.get(place).to_values();
         merge::sort(&mut values);
         values
     };
-    let gathered: Vec<Vec<K>> = gathered.into_iter().map(sorted).collect();
+    let sorted: Vec<Vec<K>> = (0..cells.len()).map(sorted).collect();
     let find = |&(cell, rank): &(usize, u64)| {
         let place = cells.binary_search(&cell).ok()?;
-        gathered.get(place)?.get(rank as usize).copied()
+        sorted.get(place)?.get(rank as usize).copied()
     };
     (places.iter().filter_map(find).collect(), counted.parts)
 }

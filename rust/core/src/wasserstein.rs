@@ -8,7 +8,7 @@
 //! against its parts, so that no digits cancel; all that is added up is at least 0. Bench:
 //! benches/drift/test_wasserstein.py; tests: this module and tests/drift/test_distances.py.
 
-use crate::cell_rows::{Gathered, Wanted};
+use crate::cell_rows::{CellRows, Gathered, Wanted};
 use crate::cells::CellMap;
 use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::{Common, Domain};
@@ -277,32 +277,41 @@ fn integral_of_sums(
 
 /// Sort the rows of the other cells, and integrate.
 fn sort_rest(
-    [r, c]: &[Vec<Gathered<f64>>; 2],
+    [r, c]: &[CellRows<f64>; 2],
     pieces: &[Piece],
     sizes: &Sizes,
     threads: Option<usize>,
 ) -> f64 {
-    let rows = r.iter().chain(c).map(Gathered::len).sum();
     let task = |task: usize| {
         let first = task * PIECES_PER_TASK;
         let pieces = pieces.iter().enumerate().skip(first).take(PIECES_PER_TASK);
         let (mut sum, mut keys) = (Sum::default(), Vec::new());
         for (slot, piece) in pieces {
-            sum.add(integrate_piece(&r[slot], &c[slot], sizes, piece, &mut keys));
+            sum.add(integrate_piece(
+                &r.get(slot),
+                &c.get(slot),
+                sizes,
+                piece,
+                &mut keys,
+            ));
         }
         sum.value()
     };
     let tasks = pieces.len().div_ceil(PIECES_PER_TASK);
     let mut sum = Sum::default();
-    for part in parallel::map(tasks, parallel::threads_for(threads, rows), task) {
+    let threads = match r.len() + c.len() {
+        ..ks::SORT_INLINE => 1,
+        _ => parallel::available(threads),
+    };
+    for part in parallel::map(tasks, threads, task) {
         sum.add(part);
     }
     sum.value()
 }
 
 fn integrate_piece(
-    r: &Gathered<f64>,
-    c: &Gathered<f64>,
+    r: &Gathered<'_, f64>,
+    c: &Gathered<'_, f64>,
     sizes: &Sizes,
     piece: &Piece,
     keys: &mut Vec<u64>,
