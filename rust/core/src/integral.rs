@@ -76,6 +76,12 @@ impl Sum {
         self.total = total;
     }
 
+    /// Add another sum with what it carries.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.add(other.total);
+        self.lost += other.lost;
+    }
+
     pub(crate) fn value(&self) -> f64 {
         if self.total.is_finite() {
             self.total + self.lost

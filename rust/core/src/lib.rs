@@ -31,6 +31,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod atoms;
 pub mod bins;
 pub mod blocks;
 pub mod categories;
@@ -49,6 +50,7 @@ pub mod histogram;
 mod integral;
 pub mod kolmogorov;
 pub mod ks;
+mod levels;
 pub mod merge;
 mod offset_sums;
 pub mod offsets;
@@ -56,6 +58,7 @@ pub mod parallel;
 pub mod psi;
 pub mod ranks;
 pub mod reference;
+mod search;
 pub mod select;
 pub mod shape;
 pub mod special;

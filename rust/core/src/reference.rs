@@ -4,6 +4,7 @@
 //! into the cells and searched as in [`crate::ks`]; the reference is not read again, and the numbers are the same. A small
 //! current sample is sorted, and its values are looked up.
 
+use crate::atoms::Atoms;
 use crate::cell_rows::{Gathered, Wanted};
 use crate::cells::CellMap;
 use crate::column::{BLOCK, Chunk, Column, Infinities, Parts, Reading, TASK_ROWS, Values};
@@ -11,9 +12,10 @@ use crate::dispatch;
 use crate::domain::{Common, Domain};
 use crate::error::Error;
 use crate::histogram;
-use crate::ks::{self, Alternative, Atoms, Distance, Search};
+use crate::ks::{self, Alternative, Distance};
 use crate::merge;
 use crate::parallel;
+use crate::search::Search;
 use crate::select;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -216,8 +218,9 @@ impl<K: Domain> Ranks<K> {
             let reference = self.rows(firsts[cell]..firsts[cell + 1]);
             [reference, gathered.get(places[place])]
         };
+        let (candidates, rows) = (&level.candidates, level.candidate_rows());
         search
-            .refine_all(&level, both, threads)
+            .refine_all(candidates, rows, both, threads)
             .finish(self.parts, counted.parts)
     }
 

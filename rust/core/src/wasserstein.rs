@@ -18,6 +18,7 @@ use crate::ks;
 use crate::offset_sums::{self, Cell, Sums, count};
 use crate::offsets::Grid;
 use crate::parallel;
+use crate::search::SORT_INLINE;
 use crate::select;
 use std::ops::Range;
 
@@ -162,7 +163,7 @@ fn by_cells(
         let wanted = Wanted::new(&grid.map, cells, sample);
         let rows = |side: usize, cell| [&r, &c][side].rows(cell);
         let gathered = wanted.gather(columns, Reading::All(Infinities::Leave), rows, threads);
-        sum.add(sort_rest(&gathered, &pieces, &sizes, threads));
+        sum.join(&sort_rest(&gathered, &pieces, &sizes, threads));
         statistic = sum.value();
     }
     Ok(Distance {
@@ -204,7 +205,7 @@ fn sum_certain(
     });
     let (mut sum, mut pieces) = (Sum::default(), Vec::new());
     for (part, mut others) in sums {
-        sum.add(part);
+        sum.join(&part);
         pieces.append(&mut others);
     }
     (sum, pieces)
@@ -219,7 +220,7 @@ fn sum_certain_cells(
     cells: Range<usize>,
     mut d: i128,
     last: Option<usize>,
-) -> (f64, Vec<Piece>) {
+) -> (Sum, Vec<Piece>) {
     let start = |cell: usize| (cell < grid.map.len()).then(|| grid.map.start::<f64>(cell));
     let (mut sum, mut pieces) = (Sum::default(), Vec::new());
     let mut end = last.map_or(0, |last| last + 1);
@@ -247,7 +248,7 @@ fn sum_certain_cells(
         (at, end) = (to, cell + 1);
         d += sizes.step(r.rows, c.rows);
     }
-    (sum.value(), pieces)
+    (sum, pieces)
 }
 
 /// Integrate over a cell by its sums; `None` if the sign may change, or too many digits would cancel.
@@ -281,13 +282,13 @@ fn sort_rest(
     pieces: &[Piece],
     sizes: &Sizes,
     threads: Option<usize>,
-) -> f64 {
+) -> Sum {
     let task = |task: usize| {
         let first = task * PIECES_PER_TASK;
         let pieces = pieces.iter().enumerate().skip(first).take(PIECES_PER_TASK);
         let (mut sum, mut keys) = (Sum::default(), Vec::new());
         for (slot, piece) in pieces {
-            sum.add(integrate_piece(
+            sum.join(&integrate_piece(
                 &r.get(slot),
                 &c.get(slot),
                 sizes,
@@ -295,18 +296,19 @@ fn sort_rest(
                 &mut keys,
             ));
         }
-        sum.value()
+        sum
     };
     let tasks = pieces.len().div_ceil(PIECES_PER_TASK);
     let mut sum = Sum::default();
-    let threads = match r.len() + c.len() {
-        ..ks::SORT_INLINE => 1,
-        _ => parallel::available(threads),
+    let rows = (r.len() + c.len()) as u64;
+    let threads = match rows < SORT_INLINE {
+        true => 1,
+        false => parallel::available(threads),
     };
     for part in parallel::map(tasks, threads, task) {
-        sum.add(part);
+        sum.join(&part);
     }
-    sum.value()
+    sum
 }
 
 fn integrate_piece(
@@ -315,7 +317,7 @@ fn integrate_piece(
     sizes: &Sizes,
     piece: &Piece,
     keys: &mut Vec<u64>,
-) -> f64 {
+) -> Sum {
     let mut integral = Integral::new(sizes, piece.d, piece.from);
     // Both look out for the same value.
     if r.others.is_empty() && c.others.is_empty() {
@@ -326,7 +328,7 @@ fn integrate_piece(
     if let Some(to) = piece.to {
         integral.reach(to);
     }
-    integral.sum.value()
+    integral.sum
 }
 
 #[cfg(test)]
