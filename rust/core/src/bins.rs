@@ -187,7 +187,7 @@ const MOST_EVEN: usize = 1 << 14;
 const TOGETHER: usize = 64;
 
 impl Even {
-    fn new<K: Domain>(values: &[K]) -> Option<Self> {
+    pub(crate) fn new<K: Domain>(values: &[K]) -> Option<Self> {
         let (first, last) = (values.first()?.to_f64(), values.last()?.to_f64());
         let scale = (values.len() as f64 - 1.0) / (last - first);
         let middle = 0.5 * DOUBT as f64 / f64::from(1u32 << PLACE_BITS);

@@ -339,6 +339,7 @@ fn set_apart_body<K: Domain>(usual: &[K], block: &[K], len: u32, cells: &mut [u3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bins;
     use proptest::prelude::*;
 
     proptest! {
@@ -419,6 +420,40 @@ mod tests {
             check(&eighths, i64::MIN, i64::MAX, Some(Span { low: ends.0, high: ends.1 }))?;
             check(&unsigned, ends.0 as u64, ends.1 as u64, None)?;
             check(&unsigned, 0, u64::MAX, Some(Span { low: ends.0 as u64, high: ends.1 as u64 }))?;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_those_of_slots(low in -100i32..100, bins in 2usize..127, values in prop::collection::vec((-20i32..150, -1i32..=1), 0..300),
+                                    special in prop::option::of(0usize..300)) {
+            // On edges, and one float beside them.
+            let edge = |i: i32| f64::from(low + i) / 4.0;
+            let edges: Vec<f64> = (0..=bins as i32).map(edge).collect();
+            let thresholds = bins::closed(edges).unwrap();
+            let even = Even::new(thresholds.values()).unwrap();
+            let near = |(i, beside): (i32, i32)| match beside {
+                -1 => edge(i).next_down(),
+                0 => edge(i),
+                _ => edge(i).next_up(),
+            };
+            let mut values: Vec<f64> = values.into_iter().map(near).collect();
+            let half = values.len() / 2;
+            let check = |values: &[f64]| {
+                let (ones, others) = (&values[..half], &values[half..2 * half]);
+                let mut pairs = [0; BLOCK / 2];
+                let is_finite = find_pairs(&even, thresholds.values(), [ones, others], &mut pairs[..half]);
+                (is_finite, pairs)
+            };
+            let (is_finite, pairs) = check(&values);
+            let slot = |value: f64| thresholds.slot(value) as u16;
+            let expected: Vec<u16> = (0..half).map(|i| slot(values[i]) | (slot(values[half + i]) << PAIR_BITS)).collect();
+            prop_assert!(is_finite);
+            prop_assert_eq!(&pairs[..half], &expected);
+            if let Some(place) = special.filter(|place| *place < 2 * half) {
+                values[place] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][place % 3];
+                prop_assert!(!check(&values).0);
+            }
         }
     }
 

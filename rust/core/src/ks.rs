@@ -102,11 +102,7 @@ pub fn distance_and_cells<K: Domain>(
     watch: impl FnOnce(&CellMap, &Counted, &Counted),
 ) -> Result<Distance<K>, Error> {
     if reference.len() + current.len() <= SORT_UP_TO {
-        let (mut r, reference_parts) = select::collect::<K>(reference, Infinities::Keep);
-        let (mut c, current_parts) = select::collect::<K>(current, Infinities::Keep);
-        let mut search = Search::new(r.len(), c.len(), alternative)?;
-        search.sort_and_merge(&mut r, &mut c, 0);
-        return search.finish(reference_parts, current_parts);
+        return sorted_distance(reference, current, alternative);
     }
     let columns = [reference, current];
     let sample = sample_both::<K>(reference, current, threads);
@@ -144,6 +140,21 @@ pub fn distance_and_cells<K: Domain>(
     search
         .refine_all(candidates, rows, gathered, threads)
         .finish(r.parts, c.parts)
+        // Only rows that were overwritten meanwhile can be missing where the distance is: a copy holds still.
+        .or_else(|_| sorted_distance(reference, current, alternative))
+}
+
+/// Measure the distance by sorting copies of both columns.
+fn sorted_distance<K: Domain>(
+    reference: &Column<'_>,
+    current: &Column<'_>,
+    alternative: Alternative,
+) -> Result<Distance<K>, Error> {
+    let (mut r, reference) = select::collect::<K>(reference, Infinities::Keep);
+    let (mut c, current) = select::collect::<K>(current, Infinities::Keep);
+    let mut search = Search::new(r.len(), c.len(), alternative)?;
+    search.sort_and_merge(&mut r, &mut c, 0);
+    search.finish(reference, current)
 }
 
 /// Cells to lay for so many rows of both samples.

@@ -222,6 +222,8 @@ impl<K: Domain> Ranks<K> {
         search
             .refine_all(candidates, rows, both, threads)
             .finish(self.parts, counted.parts)
+            // As in `ks`: a copy cannot be overwritten meanwhile.
+            .or_else(|_| self.look_up(current, alternative))
     }
 
     /// The reference's rows of some of its distinct values.

@@ -299,6 +299,13 @@ mod tests {
             tally.count(&[2; BLOCK], Ahead::default());
         }
         assert_eq!(counts(tally), [0, 0, 300 * BLOCK as u64]);
+        // And in bytes, which hold 255.
+        let mut tally = Tally::new(BYTES, 0);
+        for _ in 0..300 {
+            tally.count(&[BYTES as u32 - 1; BLOCK], Ahead::default());
+        }
+        assert!(matches!(tally.table, Table::Bytes(..)));
+        assert_eq!(counts(tally).last(), Some(&(300 * BLOCK as u64)));
         // Lanes are emptied long before 2^32, and added up in 64 bits.
         let mut tally = Tally::new(3, 0);
         if let Table::Lanes(table, since) = &mut tally.table {
