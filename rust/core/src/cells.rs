@@ -4,7 +4,8 @@
 //! (subtract, multiply by a positive number, clamp, round) is monotone. Exactness comes later, from comparisons with
 //! true edges ([`crate::bins`]) or from refinement ([`crate::ks`]); cells only have to be even enough to be fast.
 
-use crate::column::Infinities;
+use crate::column::{BLOCK, Infinities};
+use crate::dispatch;
 use crate::domain::Domain;
 
 /// Adding this to a float below 2^51 leaves its nearest integer in the low bits: a conversion that vectorises everywhere.
@@ -213,13 +214,17 @@ impl CellMap {
 
     fn unevenness<K: Domain>(&self, sorted: &[K]) -> u64 {
         let (mut squares, mut run, mut before) = (0, 0, u32::MAX);
-        for value in sorted {
-            let cell = self.cell(*value);
-            if cell != before {
-                squares += run * run;
-                (run, before) = (0, cell);
+        let mut cells = [0; BLOCK];
+        for block in sorted.chunks(BLOCK) {
+            let cells = &mut cells[..block.len()];
+            dispatch::map_cells(self, block, cells);
+            for &mut cell in cells {
+                if cell != before {
+                    squares += run * run;
+                    (run, before) = (0, cell);
+                }
+                run += 1;
             }
-            run += 1;
         }
         squares + run * run
     }

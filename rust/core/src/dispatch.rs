@@ -131,6 +131,12 @@ tiers!(
     <>(ones: &[u32], others: &[u32], pairs: &mut [u16]) -> ()
 );
 
+tiers!(
+    /// Add counts of bytes, each with how often it turned over, to totals.
+    add_bytes, add_bytes_avx2, add_bytes_avx512, add_bytes_body, "avx512f,avx512bw,avx512dq,avx512vl",
+    <>(bytes: &[u8], carried: &[u32], totals: &mut [u64]) -> ()
+);
+
 /// Write the pairs of the slots of values, each of `ones` with its neighbour of `others`; false if a value is infinite or no
 /// number. See [`Even`] and [`pair`].
 pub fn find_pairs<K: Domain>(
@@ -205,6 +211,13 @@ pub fn prefetch(address: *const u8) {
 fn pair_body(ones: &[u32], others: &[u32], pairs: &mut [u16]) {
     for (pair, (one, other)) in pairs.iter_mut().zip(ones.iter().zip(others)) {
         *pair = (*one | (*other << PAIR_BITS)) as u16;
+    }
+}
+
+#[inline(always)]
+fn add_bytes_body(bytes: &[u8], carried: &[u32], totals: &mut [u64]) {
+    for (total, (byte, carried)) in totals.iter_mut().zip(bytes.iter().zip(carried)) {
+        *total += u64::from(*byte) + (u64::from(*carried) << u8::BITS);
     }
 }
 

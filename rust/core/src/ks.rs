@@ -24,7 +24,7 @@ use std::borrow::Cow;
 const SORT_UP_TO: usize = 1 << 14;
 /// Rows of each sample looked at to choose the cells.
 pub(crate) const SAMPLE: usize = 1 << 12;
-/// Cells of the first pass: the more rows, the more cells, up to what the second-level cache holds.
+/// Cells of a pass: the more rows, the more cells, up to what sixteen bits number.
 const CELLS: std::ops::RangeInclusive<usize> = 4_096..=65_536;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 64;

@@ -23,7 +23,7 @@
 //!
 //! Where to look: [`cells`] maps values to small indices without branching, [`bins`] turns that into exact bins,
 //! [`histogram`] counts, [`cell_rows`] gathers the rows of single cells, [`select`] finds order statistics, [`ks`] gets the exact Kolmogorov-Smirnov distance by
-//! branch and bound over cells, [`mod@reference`] the same against a reference sorted once, [`wasserstein`] that distance by
+//! branch and bound over cells (`search.rs`, on the levels of `levels.rs`, with `atoms.rs` for frequent values), [`mod@reference`] the same against a reference sorted once, [`wasserstein`] that distance by
 //! sums over the cells of [`offsets`], [`ranks`] what needs both samples sorted ([`merge`]), [`blocks`] are the mergeable
 //! state of a stream, [`categories`] counts strings, [`units`] counts per cluster, [`gather`] reads single rows, [`psi`], [`kolmogorov`], [`exact`] and
 //! [`expansion`] hold the formulas, [`special`] the functions under them, [`shape`] counts for the eye, [`tier`] names the

@@ -149,6 +149,11 @@ impl<K: Domain> Search<K> {
         let starts = std::iter::once(start).chain(ends.iter().copied());
         let mut candidates = Vec::new();
         for (cell, (((up, down), start), end)) in steps.zip(starts).zip(&ends).enumerate() {
+            let (most, least) = (start + up, down - start);
+            // Most cells are done with here.
+            if most.max(least) < lower && lone.is_empty() {
+                continue;
+            }
             let has = |rows: I| rows > I::of(0);
             if let Some(Some(value)) = lone.get(cell) {
                 if has(up) || has(down) {
@@ -157,13 +162,11 @@ impl<K: Domain> Search<K> {
                 continue;
             }
             // The largest d is attained at a reference value, the least at a current value.
-            let most = (start + up, has(up) & above);
-            let least = (down - start, has(down) & below);
-            let bound = match (most, least) {
-                ((most, true), (least, true)) => most.max(least),
-                ((most, true), _) => most,
-                (_, (least, true)) => least,
-                _ => continue,
+            let bound = match (has(up) & above, has(down) & below) {
+                (true, true) => most.max(least),
+                (true, false) => most,
+                (false, true) => least,
+                (false, false) => continue,
             };
             if bound >= lower {
                 let (bound, start) = (bound.into(), start.into());

@@ -20,9 +20,6 @@ const BYTES: usize = 1 << 16;
 /// More numbers than that.
 const TOO_MANY: usize = BYTES + 1;
 
-/// What a byte holds before it turns over.
-const CARRY: u64 = 1 << u8::BITS;
-
 /// Bits of a number of which pairs are counted: a table of them fits the first-level cache.
 pub(crate) const PAIR_BITS: u32 = 7;
 
@@ -137,9 +134,7 @@ impl Tally {
         let len = self.len.max(1);
         match &mut self.table {
             Table::Bytes(table, carried) => {
-                for (total, (count, carried)) in totals.iter_mut().zip(table.iter().zip(carried)) {
-                    *total += u64::from(*count) + CARRY * u64::from(*carried);
-                }
+                dispatch::add_bytes(table, carried, totals);
             }
             Table::Lanes(table, since) => {
                 *since = 0;
