@@ -408,6 +408,28 @@ mod tests {
     }
 
     #[test]
+    fn values_beside_frequent_ones_are_seen() {
+        // Ninety values in equal shares; beside one of them, and in its cell, lie some rows of one sample.
+        let values = |beside: u32| {
+            let value = move |i: u32| match (i % 90, i / 90 % 10) {
+                (45, tenth) if tenth < beside => 44.98,
+                (whole, _) => f64::from(whole),
+            };
+            (0..45_000).map(value).collect::<Vec<f64>>()
+        };
+        for (r, c) in [(0, 10), (10, 0), (4, 0), (0, 4), (4, 4)] {
+            let (r, c) = (values(r), values(c));
+            let expected = sorted_way(&r, &c, Alternative::TwoSided);
+            let fitted = Ranks::<f64>::fit(&column(&r)).unwrap();
+            let found = distance::<f64>(&column(&r), &column(&c), Alternative::TwoSided, None);
+            let again = fitted.distance(&column(&c), Alternative::TwoSided, None);
+            for found in [found, again].map(Result::unwrap) {
+                assert_eq!((found.numerator, found.location, found.sign), expected);
+            }
+        }
+    }
+
+    #[test]
     fn one_outlier_moves_nothing() {
         let mut r = scramble(5, 50_000, |u| u);
         let c = scramble(6, 50_000, |u| u + 0.3);
