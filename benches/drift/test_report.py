@@ -60,7 +60,7 @@ def note_growth(benchmark, many_ns, few_ns, row):
 
 
 def test_two_threads(benchmark):
-    # One and two threads in turn, so that a busy machine slows both; so often that two of them once have both cores for themselves.
+    # One and two threads in turn, so that a busy machine slows both; so often that two once have both cores for themselves.
     rng = np.random.default_rng(10)
     reference, current = rng.normal(size=4_000_000), rng.normal(0.02, 1, 4_000_000)
     times = {1: [], 2: []}
