@@ -4,8 +4,7 @@
 //! the distance; inside a cell `d` cannot exceed its value at the start by more than `m` times the reference rows there.
 //! So only cells whose upper bound reaches `L` matter. They lie around the place of the distance: while they hold many rows, the
 //! part of the line in which they lie is counted again, in narrower cells, by a pass that passes over all other rows at the speed
-//! of memory. Then their rows are gathered, largest bound first, and sorted: about one in a hundred (bench:
-//! benches/drift/test_ks.py). All arithmetic is in integers, so the distance is exact (tests: this module and
+//! of memory. Then their rows are gathered, largest bound first, and sorted (bench: benches/drift/test_ks.py). All arithmetic is in integers, so the distance is exact (tests: this module and
 //! tests/drift/test_ks.py).
 
 use crate::atoms::Atoms;
@@ -250,7 +249,7 @@ mod tests {
     use super::*;
     use crate::column::{Chunk, Values};
     use crate::reference::Ranks;
-    use crate::search::bucket;
+    use crate::search::{bucket, rows_between};
     use proptest::prelude::*;
 
     const ALL: [Alternative; 3] = [
@@ -293,13 +292,7 @@ mod tests {
             c_all = v;
             (&mut c_all, s)
         };
-        let counts = |starts: &[usize]| {
-            starts
-                .windows(2)
-                .map(|pair| (pair[1] - pair[0]) as u64)
-                .collect::<Vec<_>>()
-        };
-        let (r_counts, c_counts) = (counts(&r_starts), counts(&c_starts));
+        let (r_counts, c_counts) = (rows_between(&r_starts), rows_between(&c_starts));
         for inner in search.bound(&r_counts, &c_counts, 0, &[]) {
             let r = &mut r_all[r_starts[inner.cell]..r_starts[inner.cell + 1]];
             let c = &mut c_all[c_starts[inner.cell]..c_starts[inner.cell + 1]];

@@ -255,13 +255,7 @@ impl<K: Domain> Search<K> {
         let map = linear.unwrap_or_else(|| CellMap::between_keys(low, high, cells));
         let (mut r, r_starts) = bucket(r, &map);
         let (mut c, c_starts) = bucket(c, &map);
-        let counts = |starts: &[usize]| {
-            starts
-                .windows(2)
-                .map(|pair| (pair[1] - pair[0]) as u64)
-                .collect::<Vec<_>>()
-        };
-        let (r_counts, c_counts) = (counts(&r_starts), counts(&c_starts));
+        let (r_counts, c_counts) = (rows_between(&r_starts), rows_between(&c_starts));
         for inner in self.bound(&r_counts, &c_counts, candidate.start, &[]) {
             let r = &mut r[r_starts[inner.cell]..r_starts[inner.cell + 1]];
             let c = &mut c[c_starts[inner.cell]..c_starts[inner.cell + 1]];
@@ -338,4 +332,10 @@ pub(crate) fn bucket<K: Domain>(values: &[K], map: &CellMap) -> (Vec<K>, Vec<usi
         *place += 1;
     }
     (ordered, starts)
+}
+
+/// Rows of each cell, given where each starts and the last one ends.
+pub(crate) fn rows_between(starts: &[usize]) -> Vec<u64> {
+    let rows = starts.windows(2).map(|ends| (ends[1] - ends[0]) as u64);
+    rows.collect()
 }
