@@ -1,12 +1,10 @@
 """Exact Kolmogorov-Smirnov against SciPy, in the same run: two raw samples, and a reference sorted once."""
 
-import time
-
 import numpy as np
 import pytest
 from scipy import stats
 
-from test_psi import case, report
+from race import case, race, report
 from tidewheel import drift
 
 SHAPES = {
@@ -25,19 +23,18 @@ def samples(rows, shape):
     return shape(rng.normal(size=rows)), shape(rng.normal(0.01, 1, rows))
 
 
-def rival(reference, current):
-    """SciPy's result and the seconds it took, the lesser of two times."""
-    times = []
-    for _ in range(2):
-        start = time.perf_counter()
-        result = stats.ks_2samp(reference, current)
-        times.append(time.perf_counter() - start)
-    return result, min(times)
-
-
-def check(found, expected):
-    assert found.statistic == pytest.approx(expected.statistic, abs=1e-12)
-    assert found.pvalue == pytest.approx(expected.pvalue, rel=1e-9)
+def run(benchmark, left, reference, current, threads):
+    """Race ours, the first sample as it is or fitted, against two runs of SciPy; compare what they found."""
+    found = race(
+        benchmark,
+        lambda: drift.ks(left, current, threads=threads),
+        lambda: stats.ks_2samp(reference, current),
+        rounds=22,
+        rival_every=11,
+    )
+    assert found.ours.statistic == pytest.approx(found.rival.statistic, abs=1e-12)
+    assert found.ours.pvalue == pytest.approx(found.rival.pvalue, rel=1e-9)
+    return found
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -45,12 +42,10 @@ def check(found, expected):
 @pytest.mark.parametrize("rows", RAW)
 def test_two_raw_samples(request, benchmark, rows, shape, threads):
     reference, current = samples(rows, shape)
-    expected, rival_s = rival(reference, current)
-    check(drift.ks(reference, current, threads=threads), expected)
-    benchmark.pedantic(drift.ks, (reference, current), {"threads": threads}, rounds=21, warmup_rounds=1)
+    found = run(benchmark, reference, reference, current, threads)
     must, aim = RAW[rows]
     row = None if must is None else f"KS, exact D, both raw, {rows:,} each{case(request)}"
-    ratio = report(benchmark, rival_s, rows, RIVAL, row=row, must=must, aim=aim)
+    ratio = report(benchmark, found, rows, RIVAL, row=row, must=must, aim=aim)
     assert must is None or ratio >= must
 
 
@@ -59,10 +54,7 @@ def test_two_raw_samples(request, benchmark, rows, shape, threads):
 @pytest.mark.parametrize("rows", [1_000_000, 10_000_000])
 def test_fitted_reference(request, benchmark, rows, shape, threads):
     reference, current = samples(rows, shape)
-    expected, rival_s = rival(reference, current)
-    fitted = drift.fit_ks(reference)
-    check(drift.ks(fitted, current, threads=threads), expected)
-    benchmark.pedantic(drift.ks, (fitted, current), {"threads": threads}, rounds=21, warmup_rounds=1)
+    found = run(benchmark, drift.fit_ks(reference), reference, current, threads)
     row = f"KS, exact D, fitted reference, {rows:,}{case(request)}"
-    ratio = report(benchmark, rival_s, rows, RIVAL, row=row, must=FITTED_MUST, aim=FITTED_AIM)
+    ratio = report(benchmark, found, rows, RIVAL, row=row, must=FITTED_MUST, aim=FITTED_AIM)
     assert ratio >= FITTED_MUST

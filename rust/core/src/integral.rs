@@ -54,8 +54,19 @@ impl Sizes {
 }
 
 /// An integer as a float. Most fit 64 bits, which turn into a float much faster.
+#[inline(always)]
 pub(crate) fn to_float(integer: i128) -> f64 {
-    i64::try_from(integer).map_or_else(|_| integer as f64, |integer| integer as f64)
+    match i64::try_from(integer) {
+        Ok(integer) => integer as f64,
+        Err(_) => wide_to_float(integer),
+    }
+}
+
+/// Out of the way, or both would be computed and one of them thrown away.
+#[cold]
+#[inline(never)]
+fn wide_to_float(integer: i128) -> f64 {
+    integer as f64
 }
 
 /// A sum that carries what each addition rounds away (Neumaier 1974).
