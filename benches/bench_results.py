@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("RESULTS.md")
-TITLE = "# Results\n\nWritten by `make bench` and `make bench-peers`; ratios are of one run, rivals in the same run,\nin turn with ours where a round is short: then a ratio is the median over rounds, and `ours` the least.\n"
+TITLE = """# Results
+
+Written by `make bench` and `make bench-peers`; ratios are of one run, rivals in the same run,
+in turn with ours where a round is short: then a ratio is the median over rounds, and `ours` the least.
+"""
 #: What a row says in columns of its own; all else goes under "also".
 COLUMNS = ("row", "ratio", "rival", "must", "aim", "ns_per_value", "ours", "unit", "subject")
 
