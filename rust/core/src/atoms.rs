@@ -23,12 +23,19 @@ pub(crate) struct Atoms<K> {
 impl<K: Domain> Atoms<K> {
     /// Look for atoms in a sorted sample; `None` when it holds many values once, or cells cannot set them apart.
     pub(crate) fn among(sample: &[K]) -> Option<Self> {
+        Self::in_cells(Self::choose_map(sample)?, sample)
+    }
+
+    /// Choose cells for the values of a sorted sample; `None` when it holds many of them once.
+    pub(crate) fn choose_map(sample: &[K]) -> Option<CellMap> {
         let distinct = sample.chunk_by(|a, b| a == b).count();
-        if distinct * FREQUENT > sample.len() {
-            return None;
-        }
         let cells = (CELLS_PER_ATOM * distinct).next_power_of_two();
-        let map = CellMap::choose(sample, cells.clamp(*ATOM_CELLS.start(), *ATOM_CELLS.end()));
+        let cells = cells.clamp(*ATOM_CELLS.start(), *ATOM_CELLS.end());
+        (distinct * FREQUENT <= sample.len()).then(|| CellMap::choose(sample, cells))
+    }
+
+    /// Take the most frequent value of each cell; `None` when cells cannot set the values apart.
+    pub(crate) fn in_cells(map: CellMap, sample: &[K]) -> Option<Self> {
         let mut usual = vec![(K::default(), 0); map.len()];
         for run in sample.chunk_by(|a, b| a == b) {
             let most = &mut usual[map.cell(run[0]) as usize];
@@ -45,10 +52,11 @@ impl<K: Domain> Atoms<K> {
     pub(crate) fn count<const N: usize>(
         &self,
         columns: [&Column<'_>; N],
+        infinities: Infinities,
         threads: Option<usize>,
     ) -> ([Counted; N], Vec<Option<K>>) {
-        let keep = Infinities::Keep;
-        let counted = histogram::count_unusual(columns, &self.map, &self.usual, keep, threads);
+        let counted =
+            histogram::count_unusual(columns, &self.map, &self.usual, infinities, threads);
         let is_lone = |cell: usize| counted.iter().all(|(_, others)| others[cell] == 0);
         let lone = self.usual.iter().enumerate();
         let lone = lone.map(|(cell, usual)| is_lone(cell).then_some(*usual));

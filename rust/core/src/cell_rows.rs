@@ -5,7 +5,7 @@
 //! it are not kept, their number follows from the count of the cell, and such cells need next to no memory or time.
 
 use crate::cells::{CellMap, Span};
-use crate::column::{Ahead, BLOCK, Column, Parts, Reading, Task};
+use crate::column::{Ahead, BLOCK, Column, Infinities, Parts, Reading, Task};
 use crate::dispatch;
 use crate::domain::Domain;
 use crate::parallel;
@@ -126,6 +126,19 @@ impl<K: Domain> Found<K> {
     }
 }
 
+/// Cells of the values of a block, and the rows of those found among them.
+pub(crate) struct Places {
+    pub(crate) cells: [u32; BLOCK],
+    pub(crate) rows: [u32; BLOCK],
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let (cells, rows) = ([0; BLOCK], [0; BLOCK]);
+        Self { cells, rows }
+    }
+}
+
 /// The cells of a map whose rows are wanted.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a, K> {
@@ -175,14 +188,37 @@ impl<'a, K: Domain> Wanted<'a, K> {
         let all = columns.iter().map(|column| column.len() as u64).sum();
         let of_all = |cell| (0..N).map(|side| rows(side, cell)).sum::<u64>();
         let reading = self.narrow(reading, all, of_all);
-        let expected = |side| self.cells.iter().map(|cell| rows(side, *cell)).sum();
         let nothing = &Column::default();
         let columns = match self.cells.is_empty() {
             true => [nothing; N],
             false => columns,
         };
-        let states = self.pass(columns, &reading, threads, expected, |_| (), |(), _| ());
-        self.arrange(states, threads, rows)
+        let find = |(): &mut (), block: &[K], ahead, found: &mut Places| {
+            self.find(block, ahead, found, |_| ())
+        };
+        let expected = |side| self.expected(side, &rows);
+        let states = self.pass(columns, &reading, threads, expected, |_| (), find);
+        self.arrange(&found(&states), threads, rows)
+    }
+
+    /// Gather the rows of columns as [`Self::gather`] does, with infinities left out, by a function that finds the wanted ones
+    /// among the values of a block, with a state that `start` makes for each column and thread.
+    pub(crate) fn gather_by<S: Send + Sync, const N: usize>(
+        &self,
+        columns: [&Column<'_>; N],
+        rows: impl Fn(usize, usize) -> u64 + Sync,
+        threads: Option<usize>,
+        start: impl Fn() -> S + Sync,
+        find: impl Fn(&mut S, &[K], Ahead, &mut Places) -> usize + Sync,
+    ) -> (Vec<[S; N]>, [CellRows<K>; N]) {
+        let all = Reading::All(Infinities::Leave);
+        let expected = |side| self.expected(side, &rows);
+        let states = self.pass(columns, &all, threads, expected, |_| start(), find);
+        let rows = self.arrange(&found(&states), threads, rows);
+        let states = states
+            .into_iter()
+            .map(|state| state.map(|(_, state)| state));
+        (states.collect(), rows)
     }
 
     /// Count the rows per cell of the map, all cells, and gather those of the wanted ones in the same pass.
@@ -193,8 +229,12 @@ impl<'a, K: Domain> Wanted<'a, K> {
         threads: Option<usize>,
     ) -> ([Vec<u64>; N], [CellRows<K>; N]) {
         let start = |rows| Tally::new(self.map.len(), rows);
-        let count = |tally: &mut Tally, cells: &[u32]| tally.count(cells, Ahead::default());
-        let states = self.pass(columns, &reading, threads, |_| 0, start, count);
+        let find = |tally: &mut Tally, block: &[K], ahead, found: &mut Places| {
+            self.find(block, ahead, found, |cells| {
+                tally.count(cells, Ahead::default());
+            })
+        };
+        let states = self.pass(columns, &reading, threads, |_| 0, start, find);
         let mut counts = [(); N].map(|()| vec![0; self.map.len()]);
         let uncounted = states.into_iter().map(|state| {
             let mut side = 0;
@@ -204,13 +244,19 @@ impl<'a, K: Domain> Wanted<'a, K> {
                 (found, ())
             })
         });
-        let states = uncounted.collect();
-        let rows = self.arrange(states, threads, |side, cell| counts[side][cell]);
+        let states: Vec<_> = uncounted.collect();
+        let rows = self.arrange(&found(&states), threads, |side, cell| counts[side][cell]);
         (counts, rows)
     }
 
-    /// Pass over columns and keep what is not usual in the wanted cells; show all cells to `watch`, with a state that `start`
-    /// makes for a column of so many rows. `expected` says how many rows of a column will be kept, about.
+    /// Rows of a column in the wanted cells.
+    fn expected(&self, side: usize, rows: impl Fn(usize, usize) -> u64) -> u64 {
+        self.cells.iter().map(|cell| rows(side, *cell)).sum()
+    }
+
+    /// Pass over columns and keep what is not usual in the wanted cells. `find` says how many of a block's values lie in these, and
+    /// where; it has a state that `start` makes for a column of so many rows. `expected` says how many rows of a column will be
+    /// kept, about.
     fn pass<S: Send, const N: usize>(
         &self,
         columns: [&Column<'_>; N],
@@ -218,7 +264,7 @@ impl<'a, K: Domain> Wanted<'a, K> {
         threads: Option<usize>,
         expected: impl Fn(usize) -> u64 + Sync,
         start: impl Fn(usize) -> S + Sync,
-        watch: impl Fn(&mut S, &[u32]) + Sync,
+        find: impl Fn(&mut S, &[K], Ahead, &mut Places) -> usize + Sync,
     ) -> Vec<[(Found<K>, S); N]> {
         let tasks = Task::of(&columns);
         let all = columns.iter().map(|column| column.len()).sum();
@@ -234,26 +280,28 @@ impl<'a, K: Domain> Wanted<'a, K> {
         };
         parallel::fold(tasks.len(), threads, state, |state, task| {
             let (side, task) = tasks[task];
-            let (found, watched) = &mut state[side];
-            self.read_task(columns[side], task, reading, found, |cells| {
-                watch(watched, cells);
-            });
+            let (found, state) = &mut state[side];
+            self.read_task(
+                columns[side],
+                task,
+                reading,
+                found,
+                |block, ahead, places| find(state, block, ahead, places),
+            );
         })
     }
 
     /// Order what threads found by cell; `rows` says how many of a column lie in a cell, usual values included.
     fn arrange<const N: usize>(
         &self,
-        states: Vec<[(Found<K>, ()); N]>,
+        found: &[Vec<&Found<K>>; N],
         threads: Option<usize>,
         rows: impl Fn(usize, usize) -> u64,
     ) -> [CellRows<K>; N] {
-        let found = |side: usize| states.iter().map(move |state| &state[side].0);
-        let kept = (0..N).flat_map(found).map(|found| found.values.len()).sum();
+        let kept = found.iter().flatten().map(|found| found.values.len()).sum();
         let threads = parallel::threads_for(threads, kept);
         let mut arranged = parallel::map(N, threads, |side| {
-            let all: Vec<&Found<K>> = found(side).collect();
-            Found::arrange(&all, self.cells.len())
+            Found::arrange(&found[side], self.cells.len())
         })
         .into_iter();
         let mut side = 0;
@@ -313,23 +361,34 @@ impl<'a, K: Domain> Wanted<'a, K> {
         (self.bits[cell / 32] >> (cell % 32)) & 1 == 1
     }
 
+    /// Find the wanted cells' values in a block; show all cells to `watch`.
+    fn find(
+        &self,
+        block: &[K],
+        ahead: Ahead,
+        found: &mut Places,
+        watch: impl FnOnce(&[u32]),
+    ) -> usize {
+        let cells = &mut found.cells[..block.len()];
+        dispatch::map_cells(self.map, block, cells);
+        watch(cells);
+        dispatch::pick(&self.bits, cells, ahead, &mut found.rows)
+    }
+
     fn read_task(
         &self,
         column: &Column<'_>,
         task: Task,
         reading: &Reading<K>,
         found: &mut Found<K>,
-        mut watch: impl FnMut(&[u32]),
+        mut find: impl FnMut(&[K], Ahead, &mut Places) -> usize,
     ) {
-        let (mut cells, mut met) = ([0u32; BLOCK], [0u32; BLOCK]);
+        let mut met = Places::default();
         let parts = &mut Parts::default();
         column.read(task, reading, parts, |block, ahead| {
-            let cells = &mut cells[..block.len()];
-            dispatch::map_cells(self.map, block, cells);
-            watch(cells);
-            let count = dispatch::pick(&self.bits, cells, ahead, &mut met);
-            for &row in &met[..count] {
-                let (cell, value) = (cells[row as usize], block[row as usize]);
+            let count = find(block, ahead, &mut met);
+            for &row in &met.rows[..count] {
+                let (cell, value) = (met.cells[row as usize], block[row as usize]);
                 let place = self.places[cell as usize];
                 if value != self.usual[place as usize] {
                     found.places.push(place);
@@ -338,4 +397,14 @@ impl<'a, K: Domain> Wanted<'a, K> {
             }
         });
     }
+}
+
+/// What the threads found of each column.
+fn found<K, S, const N: usize>(states: &[[(Found<K>, S); N]]) -> [Vec<&Found<K>>; N] {
+    let mut side = 0;
+    [(); N].map(|()| {
+        let found = states.iter().map(|state| &state[side].0).collect();
+        side += 1;
+        found
+    })
 }

@@ -198,8 +198,9 @@ impl CellMap {
             let end = sample[first].key().saturating_add(width);
             sample[first..].partition_point(|value| value.key() <= end)
         };
-        let step = (sample.len() / WINDOWS).max(1);
-        let firsts = (0..sample.len()).step_by(step);
+        // More than a sixteenth is no tail.
+        let most = sample.len().div_ceil(16);
+        let firsts = (0..most).step_by(most.div_ceil(WINDOWS));
         let low = sample[firsts.max_by_key(|first| held(*first))?].key();
         Some(CellMap::Key { low, shift, last })
     }

@@ -9,7 +9,8 @@ use crate::cells::{CellMap, Span};
 use crate::column::{Ahead, BLOCK, Values};
 use crate::domain::Domain;
 use crate::halves::Halves;
-use crate::offsets::Grid;
+use crate::offsets::{Grid, Scale};
+use crate::signed_sums::{self, Rows, Signs};
 use crate::tally::PAIR_BITS;
 use crate::tier::Tier;
 
@@ -194,6 +195,43 @@ tiers!(
     locate, locate_avx2, locate_avx512, locate_body, "avx512f,avx512bw,avx512dq,avx512vl",
     <>(grid: &Grid, block: &[f64], cells: &mut [u32], offsets: &mut [i64]) -> ()
 );
+
+/// Add the offsets of some rows to the sums of a scale's groups, each with the sign of its cell, and list the rows of open cells
+/// after the `count` that are listed already; say how many are listed then. See [`signed_sums`].
+pub(crate) fn add_signed(
+    signs: &Signs,
+    scale: &Scale,
+    rows: &Rows<'_>,
+    sums: &mut [i128],
+    listed: &mut [u32; BLOCK],
+    count: usize,
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    match (Tier::used(), sums) {
+        // SAFETY: the tier in use is at most the one detected, so the processor has the instructions.
+        (Tier::Avx512, [sum]) => unsafe {
+            avx512::add_signed(signs, scale, rows, sum, listed, count)
+        },
+        // SAFETY: as above.
+        (Tier::Avx2, sums) => unsafe { add_signed_avx2(signs, scale, rows, sums, listed, count) },
+        (_, sums) => signed_sums::add_signed(signs, scale, rows, sums, listed, count),
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    signed_sums::add_signed(signs, scale, rows, sums, listed, count)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn add_signed_avx2(
+    signs: &Signs,
+    scale: &Scale,
+    rows: &Rows<'_>,
+    sums: &mut [i128],
+    listed: &mut [u32; BLOCK],
+    count: usize,
+) -> usize {
+    signed_sums::add_signed(signs, scale, rows, sums, listed, count)
+}
 
 /// Ask for the memory at an address, which need not be one.
 #[inline(always)]

@@ -108,7 +108,7 @@ pub fn distance_and_cells<K: Domain>(
     let rows = reference.len() + current.len();
     let (map, [r, c], lone) = match Atoms::among(&sample) {
         Some(atoms) => {
-            let (counted, lone) = atoms.count(columns, threads);
+            let (counted, lone) = atoms.count(columns, Infinities::Keep, threads);
             (atoms.map, counted, lone)
         }
         None => {

@@ -8,10 +8,10 @@
 use crate::cells::CellMap;
 use crate::domain::Domain;
 
-/// A cell is less than 2^43 units wide, and offsets are measured from its middle.
-const OFFSET_BITS: i32 = 43;
-/// Rows whose offsets, of about half a cell at most, add up in an `i64` with a bit to spare.
-pub(crate) const ROWS_THAT_FIT: usize = 1 << 20;
+/// A linear cell is less than 2^48 units wide, and offsets are measured from its middle.
+const LINEAR_BITS: i32 = 48;
+/// A cell by key is at most 2^43 units wide.
+const KEY_BITS: u32 = 43;
 /// Adding this leaves the nearest integer of a float between -2^51 and 2^51 in the low bits of the sum.
 const INTEGER_IN_LOW_BITS: f64 = 6_755_399_441_055_744.0;
 /// Adding this rounds a float below 2^51 to an integer; subtracting it again leaves that integer as a float.
@@ -43,6 +43,71 @@ pub struct Grid {
     pub map: CellMap,
     /// How offsets are measured.
     pub measure: Measure,
+    /// The unit of offsets.
+    pub scale: Scale,
+}
+
+/// The unit of offsets: one and the same in linear cells, another in each binade in cells by key. Offsets of binades that lie
+/// close together are told in the unit of the least of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// The unit of the first group.
+    unit: f64,
+    /// The exponent of the least binade, as the bits of a float have it; 0 if the unit is the same everywhere.
+    pub(crate) least: u64,
+    /// Groups of binades.
+    pub groups: usize,
+}
+
+impl Scale {
+    /// Binades in a group.
+    pub const GROUP: u64 = 16;
+
+    pub(crate) fn even(unit: f64) -> Self {
+        let (least, groups) = (0, 1);
+        Self {
+            unit,
+            least,
+            groups,
+        }
+    }
+
+    /// The scale of offsets in units of `2^drop` keys, between two values.
+    pub(crate) fn by_key(low: f64, high: f64, drop: u32) -> Self {
+        let [a, b] = [low, high].map(biased_exponent);
+        let crosses_zero = low.is_sign_negative() != high.is_sign_negative();
+        let (least, most) = (if crosses_zero { 1 } else { a.min(b) }, a.max(b));
+        let unit = f64::from_bits(least << FRACTION_BITS) * f64::EPSILON * f64::from(1u32 << drop);
+        let groups = ((most - least) / Self::GROUP) as usize + 1;
+        Self {
+            unit,
+            least,
+            groups,
+        }
+    }
+
+    /// True if the unit is the same everywhere.
+    #[inline(always)]
+    pub fn is_even(&self) -> bool {
+        self.least == 0
+    }
+
+    /// How many binades above the least a value lies. Means nothing for values of the open outer cells.
+    #[inline(always)]
+    pub fn binades(&self, value: f64) -> u64 {
+        biased_exponent(value).wrapping_sub(self.least)
+    }
+
+    /// The unit of a group.
+    pub fn unit(&self, group: usize) -> f64 {
+        (0..group).fold(self.unit, |unit, _| unit * f64::from(1u32 << Self::GROUP))
+    }
+}
+
+/// The exponent of a value as its bits have it; values below the least normal ones have its.
+#[inline(always)]
+fn biased_exponent(value: f64) -> u64 {
+    ((value.to_bits() >> FRACTION_BITS) & 0x7ff).max(1)
 }
 
 impl Grid {
@@ -53,22 +118,27 @@ impl Grid {
         match map {
             CellMap::Linear { low, scale, last } => {
                 let width = 1.0 / scale;
-                let exponent = OFFSET_BITS - exponent(width);
+                let exponent = LINEAR_BITS - exponent(width);
                 let per_unit = power_of_two(exponent)?;
                 power_of_two(-exponent)?;
                 // Borders are looked for between floats around `low + last width`: both ends must be finite.
                 (low.is_finite() && (low + (last + 1.0) * width).is_finite()).then_some(Self {
                     map,
                     measure: Measure::Linear { width, per_unit },
+                    scale: Scale::even(1.0 / per_unit),
                 })
             }
             CellMap::Key { low, shift, last } => {
                 let low = low >> shift << shift;
                 let last = last + 1;
-                let drop = shift.saturating_sub(OFFSET_BITS as u32);
-                (shift <= FRACTION_BITS).then_some(Self {
-                    map: CellMap::Key { low, shift, last },
+                let drop = shift.saturating_sub(KEY_BITS);
+                let map = CellMap::Key { low, shift, last };
+                // In the outer cells, which are open, offsets mean nothing.
+                let [first, end] = [1, last as usize].map(|cell| map.start::<f64>(cell));
+                (shift <= FRACTION_BITS).then(|| Self {
+                    map,
                     measure: Measure::Key { drop },
+                    scale: Scale::by_key(first, end, drop),
                 })
             }
         }
@@ -102,19 +172,17 @@ impl Grid {
         }
     }
 
-    /// The point from which offsets in a cell are measured, and the length of their unit.
-    pub fn origin(&self, cell: usize) -> (f64, f64) {
+    /// The point from which offsets in a cell are measured.
+    #[inline(always)]
+    pub fn origin(&self, cell: usize) -> f64 {
         match (self.map, self.measure) {
-            (CellMap::Linear { low, .. }, Measure::Linear { width, per_unit }) => {
-                (low + cell as f64 * width, 1.0 / per_unit)
+            (CellMap::Linear { low, .. }, Measure::Linear { width, .. }) => {
+                low + cell as f64 * width
             }
-            (CellMap::Key { low, shift, .. }, Measure::Key { drop }) => {
-                let origin = f64::of_key(low + ((cell as u64) << shift) + ((1 << shift) >> 1));
-                let binade = (origin.abs().to_bits() >> FRACTION_BITS).max(1) << FRACTION_BITS;
-                let spacing = f64::from_bits(binade) * f64::EPSILON;
-                (origin, spacing * f64::from(1u32 << drop))
+            (CellMap::Key { low, shift, .. }, _) => {
+                f64::of_key(low + ((cell as u64) << shift) + ((1 << shift) >> 1))
             }
-            _ => (0.0, 0.0),
+            _ => 0.0,
         }
     }
 }
@@ -162,8 +230,12 @@ mod tests {
                 if cell == 0 || cell + 1 == grid.map.len() {
                     continue;
                 }
-                prop_assert!(offset.unsigned_abs() < 1 << (OFFSET_BITS - 1));
-                let (origin, unit) = grid.origin(cell);
+                prop_assert!(offset.unsigned_abs() < 1 << (LINEAR_BITS - 1));
+                let origin = grid.origin(cell);
+                let binades = if grid.scale.is_even() { 0 } else { grid.scale.binades(value) };
+                let group = binades / Scale::GROUP;
+                prop_assert!((group as usize) < grid.scale.groups);
+                let unit = grid.scale.unit(group as usize) * 2f64.powi((binades % Scale::GROUP) as i32);
                 let (start, end) = (grid.map.start::<f64>(cell), grid.map.start::<f64>(cell + 1));
                 prop_assert!(start <= value && value < end);
                 prop_assert!(((value - origin) - offset as f64 * unit).abs() <= unit);

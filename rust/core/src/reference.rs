@@ -181,7 +181,7 @@ impl<K: Domain> Ranks<K> {
             return self.look_up(current, alternative);
         }
         let ([counted], mut lone) = match &self.atoms {
-            Some(atoms) => atoms.count([current], threads),
+            Some(atoms) => atoms.count([current], Infinities::Keep, threads),
             None => {
                 let all = Reading::All(Infinities::Keep);
                 let counted = histogram::count_cells::<K, 1>([current], &self.map, &all, threads);

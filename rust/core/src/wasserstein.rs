@@ -8,18 +8,20 @@
 //! against its parts, so that no digits cancel; all that is added up is at least 0. Bench:
 //! benches/drift/test_wasserstein.py; tests: this module and tests/drift/test_distances.py.
 
-use crate::cell_rows::{CellRows, Gathered, Wanted};
+use crate::atoms::Atoms;
+use crate::cell_rows::{CellRows, Gathered, Places, Wanted};
 use crate::cells::CellMap;
 use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::{Common, Domain};
 use crate::error::Error;
+use crate::histogram::{self, Counted};
 use crate::integral::{Integral, Sizes, Sum, to_float};
 use crate::ks;
-use crate::offset_sums::{self, Cell, Sums, count};
 use crate::offsets::Grid;
 use crate::parallel;
 use crate::search::SORT_INLINE;
 use crate::select;
+use crate::signed_sums::{self, CELLS_PER_WORD, Sign, SignedSums, Signs};
 use std::ops::Range;
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
@@ -27,13 +29,11 @@ const SORT_UP_TO: usize = 1 << 14;
 /// Cells: the more rows, the more cells. At 16 bytes each the most fill a second-level cache; drifted samples would be a tenth
 /// faster with half as many, undrifted ones, which sort twice the rows then, up to a third slower.
 /// Cells by keys may become one more.
-const CELLS: std::ops::RangeInclusive<usize> = 4_096..=offset_sums::CELLS - 1;
+const CELLS: std::ops::RangeInclusive<usize> = 4_096..=signed_sums::CELLS - 1;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 32;
-/// Cells per distinct value of the sample, at most.
-const CELLS_PER_DISTINCT: usize = 8;
-/// A cell's integral is taken from its sums if it is at least the sum of their sizes divided by this: four bits may cancel.
-const CANCELLED: f64 = 16.0;
+/// A cell is added up unsorted if its integral is at least the sum of its parts divided by this: six bits may cancel.
+const CANCELLED: i128 = 64;
 /// Cells that one task integrates by their sums.
 const CELLS_PER_TASK: usize = 4_096;
 /// Cells that one task sorts and integrates.
@@ -80,8 +80,9 @@ pub fn distance(
         };
         if whole {
             let sample = ks::sample_both::<f64>(reference, current, threads);
-            if let Some(grid) = choose_grid(reference.len() + current.len(), &sample) {
-                return by_cells(reference, current, &grid, &sample, threads);
+            let columns = [reference, current];
+            if let Some(counted) = count(columns, &sample, threads) {
+                return by_cells(columns, &counted, &sample, threads);
             }
         }
     }
@@ -107,12 +108,47 @@ fn are_whole<K: Domain>(
     })
 }
 
+/// Both samples per cell of a grid, and the value of each cell that is known to hold one alone.
+struct Counts {
+    grid: Grid,
+    sides: [Counted; 2],
+    lone: Vec<Option<f64>>,
+}
+
+/// Count both samples; `None` if no cells fit them.
+fn count(columns: [&Column<'_>; 2], sample: &[f64], threads: Option<usize>) -> Option<Counts> {
+    if let Some(grid) = Atoms::choose_map(sample).and_then(Grid::new)
+        && let Some(atoms) = Atoms::in_cells(grid.map, sample)
+    {
+        let (sides, lone) = atoms.count(columns, Infinities::Leave, threads);
+        return Some(Counts { grid, sides, lone });
+    }
+    let grid = choose_grid(columns.iter().map(|column| column.len()).sum(), sample)?;
+    Some(Counts::new(grid, columns, threads))
+}
+
+impl Counts {
+    fn new(grid: Grid, columns: [&Column<'_>; 2], threads: Option<usize>) -> Self {
+        let all = Reading::All(Infinities::Leave);
+        let sides = histogram::count_cells::<f64, 2>(columns, &grid.map, &all, threads);
+        let lone = Vec::new();
+        Self { grid, sides, lone }
+    }
+
+    /// Rows of a sample in a cell.
+    fn rows(&self, side: usize, cell: usize) -> u64 {
+        self.sides[side].counts[cell]
+    }
+
+    /// The value of a cell that is known to hold one alone.
+    fn lone(&self, cell: usize) -> Option<f64> {
+        self.lone.get(cell).copied().flatten()
+    }
+}
+
 fn choose_grid(rows: usize, sample: &[f64]) -> Option<Grid> {
     let cells = (rows / ROWS_PER_CELL).next_power_of_two();
-    // Rounded values need no more cells than set them apart: a smaller table is faster.
-    let distinct = sample.chunk_by(|a, b| a == b).count();
-    let most = (CELLS_PER_DISTINCT * distinct).next_power_of_two();
-    let cells = cells.min(most).clamp(*CELLS.start(), *CELLS.end());
+    let cells = cells.clamp(*CELLS.start(), *CELLS.end());
     let keyed = || {
         let (first, last) = (*sample.first()?, *sample.last()?);
         Grid::new(CellMap::between_keys(first, last, cells))
@@ -147,147 +183,161 @@ struct Piece {
 }
 
 fn by_cells(
-    reference: &Column<'_>,
-    current: &Column<'_>,
-    grid: &Grid,
+    columns: [&Column<'_>; 2],
+    counts: &Counts,
     sample: &[f64],
     threads: Option<usize>,
 ) -> Result<Distance, Error> {
-    let columns = [reference, current];
-    let [r, c] = count(columns, grid, threads);
-    let sizes = Sizes::new(&r.parts, &c.parts)?;
+    let (grid, [reference, current]) =
+        (&counts.grid, counts.sides.each_ref().map(|side| side.parts));
+    let sizes = Sizes::new(&reference, &current)?;
     let mut statistic = f64::INFINITY;
     if !sizes.is_infinite() {
-        let (mut sum, pieces) = sum_certain(&r, &c, grid, &sizes, threads);
-        let cells = pieces.iter().map(|piece| piece.cell).collect();
-        let wanted = Wanted::new(&grid.map, cells, sample);
-        let rows = |side: usize, cell| [&r, &c][side].rows(cell);
-        let gathered = wanted.gather(columns, Reading::All(Infinities::Leave), rows, threads);
+        let (mut sum, pieces, signs) = sum_certain(counts, &sizes, threads);
+        let wanted = Wanted::new(
+            &grid.map,
+            pieces.iter().map(|piece| piece.cell).collect(),
+            sample,
+        );
+        let nothing = &Column::default();
+        let columns = match signs.is_empty() {
+            true => [nothing; 2],
+            false => columns,
+        };
+        let rows = |side: usize, cell: usize| counts.rows(side, cell);
+        let start = || SignedSums::new(grid);
+        let find = |sums: &mut SignedSums, block: &[f64], ahead, found: &mut Places| {
+            sums.add(grid, &signs, block, ahead, found)
+        };
+        let (sums, gathered) = wanted.gather_by(columns, rows, threads, start, find);
+        let beside = [0, 1].map(|side: usize| {
+            let mut all = SignedSums::new(grid);
+            for sums in &sums {
+                all.join(&sums[side]);
+            }
+            all.value(&grid.scale)
+        });
+        sum.add(beside[1] / sizes.m as f64 - beside[0] / sizes.n as f64);
         sum.join(&sort_rest(&gathered, &pieces, &sizes, threads));
         statistic = sum.value();
     }
     Ok(Distance {
         statistic,
-        reference: r.parts,
-        current: c.parts,
+        reference,
+        current,
     })
 }
 
-/// Add up the gaps between cells and the cells whose sums are enough; return the others.
-fn sum_certain(
-    r: &Sums,
-    c: &Sums,
-    grid: &Grid,
-    sizes: &Sizes,
-    threads: Option<usize>,
-) -> (Sum, Vec<Piece>) {
+/// Add up the integral where the sign of `F - G` cannot change, as if each row lay at the origin of its cell; return the other
+/// cells, and the signs of all.
+fn sum_certain(counts: &Counts, sizes: &Sizes, threads: Option<usize>) -> (Sum, Vec<Piece>, Signs) {
+    let len = counts.grid.map.len();
     let task = |task: usize| {
         let first = task * CELLS_PER_TASK;
-        first..(first + CELLS_PER_TASK).min(grid.map.len())
+        first..(first + CELLS_PER_TASK).min(len)
     };
-    let tasks = grid.map.len().div_ceil(CELLS_PER_TASK);
+    let tasks = len.div_ceil(CELLS_PER_TASK);
     // `d` before each task, and the last cell with rows.
     let (mut d, mut last, mut starts) = (0i128, None, Vec::with_capacity(tasks));
     for cells in (0..tasks).map(task) {
         starts.push((d, last));
-        let (mut rows, mut others) = (0, 0);
-        for cell in cells {
-            let (r, c) = (r.rows(cell), c.rows(cell));
-            (rows, others) = (rows + r, others + c);
-            last = if r + c > 0 { Some(cell) } else { last };
-        }
-        d += sizes.step(rows, others);
+        let [r, c] = counts
+            .sides
+            .each_ref()
+            .map(|side| &side.counts[cells.clone()]);
+        d += sizes.step(r.iter().sum(), c.iter().sum());
+        let with_rows = r.iter().zip(c).rposition(|(r, c)| r + c > 0);
+        last = with_rows.map(|at| cells.start + at).or(last);
     }
-    let threads = parallel::threads_for(threads, (r.parts.rows + c.parts.rows) as usize);
+    let threads = parallel::threads_for(threads, (sizes.n + sizes.m) as usize);
     let sums = parallel::map(tasks, threads, |at| {
-        let (d, last) = starts[at];
-        sum_certain_cells(r, c, grid, sizes, task(at), d, last)
+        sum_certain_cells(counts, sizes, task(at), starts[at])
     });
-    let (mut sum, mut pieces) = (Sum::default(), Vec::new());
-    for (part, mut others) in sums {
+    let (mut sum, mut pieces, mut words) = (Sum::default(), Vec::new(), Vec::new());
+    for (part, mut others, signs) in sums {
         sum.join(&part);
         pieces.append(&mut others);
+        words.extend(signs);
     }
-    (sum, pieces)
+    (sum, pieces, Signs::new(words.into_iter()))
 }
 
-/// The same for some cells, given `d` before them and the last cell with rows.
+/// The same for some cells, given `d` before them and the last cell with rows; with words of signs.
+///
+/// What rows lie beside the origins of their cells for, [`crate::signed_sums`] adds up when the signs are known.
 fn sum_certain_cells(
-    r: &Sums,
-    c: &Sums,
-    grid: &Grid,
+    counts: &Counts,
     sizes: &Sizes,
     cells: Range<usize>,
-    mut d: i128,
-    last: Option<usize>,
-) -> (Sum, Vec<Piece>) {
-    let start = |cell: usize| (cell < grid.map.len()).then(|| grid.map.start::<f64>(cell));
-    let shares = Shares::new(sizes);
+    (mut d, last): (i128, Option<usize>),
+) -> (Sum, Vec<Piece>, Vec<u32>) {
+    let (grid, len) = (&counts.grid, counts.grid.map.len());
+    // Borders are dear, and needed around open cells alone.
+    let start = |cell: usize| {
+        (1..len)
+            .contains(&cell)
+            .then(|| grid.map.start::<f64>(cell))
+    };
     let (mut sum, mut pieces) = (Sum::default(), Vec::new());
-    let mut end = last.map_or(0, |last| last + 1);
-    let mut at = last.and_then(|_| start(end));
-    for cell in cells {
-        let (r, c) = (r.get(cell), c.get(cell));
-        if r.rows == 0 && c.rows == 0 {
+    let mut words = vec![0; cells.len().div_ceil(CELLS_PER_WORD)];
+    let unit = sizes.difference(1);
+    let mut reach = |at: Option<f64>, d: i128, next: Option<f64>| {
+        if let (Some(at), Some(next), true) = (at, next, d != 0) {
+            sum.add(to_float(d).abs() * unit * (next - at));
+        }
+        next
+    };
+    // How far the integral has come: between tasks, to the end of the last cell with rows.
+    let mut at = last.and_then(|last| start(last + 1));
+    let mut last = None;
+    for cell in cells.clone() {
+        let (r, c) = (counts.rows(0, cell), counts.rows(1, cell));
+        if r + c == 0 {
             continue;
         }
-        // Borders are dear: most cells begin where the last one ended.
-        let from = match cell {
-            0 => None,
-            _ if cell == end => at,
-            _ => start(cell),
+        let (up, down) = (sizes.step(r, 0), sizes.step(0, c));
+        let sign = match (counts.lone(cell), Sign::in_cell(d, up, down)) {
+            (Some(value), _) => {
+                at = reach(at, d, Some(value));
+                None
+            }
+            (None, sign @ (Sign::Above | Sign::Below)) if (1..len - 1).contains(&cell) => {
+                at = reach(at, d, Some(grid.origin(cell)));
+                Some(sign)
+            }
+            _ => {
+                let (from, to) = (start(cell), start(cell + 1));
+                reach(at, d, from);
+                pieces.push(Piece { cell, d, from, to });
+                at = to;
+                Some(Sign::Open)
+            }
         };
-        let to = start(cell + 1);
-        if let (Some(at), Some(from), true) = (at, from, d != 0) {
-            sum.add(sizes.difference(d).abs() * (from - at));
-        }
-        let piece = Piece { cell, d, from, to };
-        let steps = [sizes.step(r.rows, 0), sizes.step(0, c.rows)];
-        let keeps_sign = d + steps[1] >= 0 || d + steps[0] <= 0;
-        match keeps_sign.then(|| integral_of_sums(&r, &c, grid, &shares, &piece)) {
-            Some(Some(integral)) => sum.add(integral),
-            _ => pieces.push(piece),
-        }
-        (at, end) = (to, cell + 1);
-        d += steps[0] + steps[1];
+        let place = cell - cells.start;
+        let bits = sign.map_or(0, |sign| sign as u32);
+        words[place / CELLS_PER_WORD] |= bits << (2 * (place % CELLS_PER_WORD));
+        last = Some(cell);
+        d += up + down;
     }
-    (sum, pieces)
+    if let Some(last) = last {
+        reach(at, d, start(last + 1));
+    }
+    (sum, pieces, words)
 }
 
-/// What one row is of a sample, and `d = 1` of `F - G`: for each of many cells multiplying is faster than dividing.
-struct Shares {
-    r: f64,
-    c: f64,
-    d: f64,
-}
-
-impl Shares {
-    fn new(sizes: &Sizes) -> Self {
-        Self {
-            r: 1.0 / sizes.n as f64,
-            c: 1.0 / sizes.m as f64,
-            d: sizes.difference(1),
+impl Sign {
+    /// The sign in a cell before which `d` is given, and to which its rows add up and down; open too if too many digits would
+    /// cancel, the integral being a small part of what it is the difference of.
+    fn in_cell(d: i128, up: i128, down: i128) -> Self {
+        let parts = d.abs() + up - down;
+        if (d + down) * CANCELLED >= parts {
+            Self::Above
+        } else if -(d + up) * CANCELLED >= parts {
+            Self::Below
+        } else {
+            Self::Open
         }
     }
-}
-
-/// Integrate over a cell where the sign does not change, by its sums; `None` if too many digits would cancel.
-fn integral_of_sums(
-    r: &Cell<u64, f64>,
-    c: &Cell<u64, f64>,
-    grid: &Grid,
-    shares: &Shares,
-    piece: &Piece,
-) -> Option<f64> {
-    let (from, to) = (piece.from?, piece.to?);
-    let (origin, unit) = grid.origin(piece.cell);
-    // Each row adds its share from where it lies to the end of the cell.
-    let beyond = |cell: &Cell<u64, f64>| cell.rows as f64 * (to - origin) - cell.offsets * unit;
-    let difference = to_float(piece.d) * shares.d;
-    let integral = difference * (to - from) + shares.r * beyond(r) - shares.c * beyond(c);
-    let rows = shares.r * r.rows as f64 + shares.c * c.rows as f64;
-    let parts = (difference.abs() + rows) * (to - from);
-    (integral.abs() * CANCELLED >= parts).then_some(integral.abs())
 }
 
 /// Sort the rows of the other cells, and integrate.
@@ -371,9 +421,9 @@ mod tests {
     }
 
     fn cells(r: &[f64], c: &[f64], grid: &Grid) -> f64 {
-        by_cells(&column(r), &column(c), grid, &[], None)
-            .unwrap()
-            .statistic
+        let (r, c) = (column(r), column(c));
+        let counts = Counts::new(*grid, [&r, &c], None);
+        by_cells([&r, &c], &counts, &[], None).unwrap().statistic
     }
 
     /// Grids of either kind over two samples, so coarse and narrow that small samples meet every case.
@@ -415,6 +465,53 @@ mod tests {
                 let found = cells(&r, &c, &grid);
                 prop_assert!(close(found, expected), "{found} {expected} {grid:?}");
             }
+        }
+    }
+
+    /// The distance by sorting, for samples too large for [`naive`].
+    fn by_sorting(r: &[f64], c: &[f64]) -> f64 {
+        sorted::<f64>(&column(r), &column(c)).unwrap().statistic
+    }
+
+    proptest! {
+        #[test]
+        fn binades_far_apart_are_added_in_their_own_units(binades in 1i32..900, rows in 200usize..3_000, sign in prop::sample::select(vec![1.0, -1.0]),
+                                                          shift in -0.2f64..0.2) {
+            // One value in so many lies at the far end: sums in the unit of the others would lose what lies below.
+            let value = |i: usize, by: f64| {
+                let share = ((i * 7_919) % rows) as f64 / rows as f64;
+                sign * (f64::from(binades) * (share.powi(4) - 0.5) + by).exp2()
+            };
+            let r: Vec<f64> = (0..rows).map(|i| value(i, 0.0)).collect();
+            let c: Vec<f64> = (0..rows).map(|i| value(i, shift)).collect();
+            let ends = r.iter().chain(&c).fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+            let grid = Grid::new(CellMap::between_keys(ends.0, ends.1, 60_000)).unwrap();
+            prop_assert!(binades < 40 || grid.scale.groups > 1);
+            let (found, expected) = (cells(&r, &c, &grid), by_sorting(&r, &c));
+            prop_assert!(close(found, expected), "{found} {expected} {grid:?}");
+        }
+    }
+
+    #[test]
+    fn frequent_values_follow_from_counts() {
+        let rounded =
+            |i: i32, shift: f64| (f64::from(i * 7_919 % 20_011) / 80.0 + shift).round() / 4.0;
+        let r: Vec<f64> = (0..20_011).map(|i| rounded(i, 0.0)).collect();
+        for shift in [0.0, 0.3, 40.0] {
+            let mut c: Vec<f64> = (0..20_011).map(|i| rounded(i, shift)).collect();
+            let counted = |c: &[f64]| {
+                let columns = [&column(&r), &column(c)];
+                let sample = ks::sample_both::<f64>(columns[0], columns[1], None);
+                count(columns, &sample, None).unwrap()
+            };
+            assert!((0..62).all(|i| counted(&c).lone.contains(&Some(f64::from(i)))));
+            let found = distance(&column(&r), &column(&c), None).unwrap().statistic;
+            assert!(close(found, by_sorting(&r, &c)), "{found}");
+            // A few others beside them, one below all and one above all.
+            c.extend([-1e3, 0.1, 7.7, 7.75001, 1e9]);
+            assert!(counted(&c).lone.contains(&None));
+            let found = distance(&column(&r), &column(&c), None).unwrap().statistic;
+            assert!(close(found, by_sorting(&r, &c)), "{found}");
         }
     }
 

@@ -6,6 +6,8 @@ use crate::cells::Span;
 use crate::column::{Ahead, BLOCK};
 use crate::domain::{Common, Domain};
 use crate::halves::Halves;
+use crate::offsets::Scale;
+use crate::signed_sums::{self, LANE_ROWS, Rows, Signs, WORDS};
 use crate::tally::PAIR_BITS;
 use std::arch::x86_64::*;
 
@@ -58,6 +60,85 @@ pub(super) fn pick(chosen: &[u32], cells: &[u32], ahead: Ahead, rows: &mut [u32;
         here = _mm512_add_epi32(here, _mm512_set1_epi32(16));
     }
     super::pick_body(chosen, cells, cells.len() - rest.len(), count, ahead, rows)
+}
+
+/// See [`super::add_signed`]; sixteen at a time: their signs are gathered as two bits each, which become masks.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+pub(super) fn add_signed(
+    signs: &Signs,
+    scale: &Scale,
+    rows: &Rows<'_>,
+    sum: &mut i128,
+    listed: &mut [u32; BLOCK],
+    mut count: usize,
+) -> usize {
+    let (values, _) = rows.block[..rows.block.len().min(LANE_ROWS)].as_chunks::<16>();
+    let (cells, offsets) = (
+        rows.cells.as_chunks::<16>().0,
+        rows.offsets.as_chunks::<16>().0,
+    );
+    let places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let mut here = _mm512_add_epi32(places, _mm512_set1_epi32(rows.first as i32));
+    let (low_bits, last) = (_mm512_set1_epi32(15), _mm512_set1_epi32(WORDS as i32 - 1));
+    let [above, below] = [1, 2].map(|bit| _mm512_set1_epi32(bit));
+    let [exponent, least] = [0x7ff, scale.least].map(|number| _mm512_set1_epi64(number as i64));
+    let one = _mm512_set1_epi64(1);
+    let mut lanes = [_mm512_setzero_si512(); 2];
+    let mut row = rows.first;
+    for ((values, cells), offsets) in values.iter().zip(cells).zip(offsets) {
+        rows.ahead.fetch(row);
+        rows.ahead.fetch(row + 8);
+        row += 16;
+        // SAFETY: a group holds sixteen cells, values and offsets; words are asked for at most at the last place; and `count` rows
+        // are listed of `row` seen at most, so sixteen more end within `listed`.
+        let [is_above, is_below] = unsafe {
+            let cells = _mm512_loadu_epi32(cells.as_ptr().cast());
+            let word = _mm512_and_epi32(_mm512_srli_epi32::<4>(cells), last);
+            let words = _mm512_i32gather_epi32::<4>(word, signs.0.as_ptr().cast());
+            let place = _mm512_slli_epi32::<1>(_mm512_and_epi32(cells, low_bits));
+            let bits = _mm512_srlv_epi32(words, place);
+            let [above, below] = [above, below].map(|bit| _mm512_test_epi32_mask(bits, bit));
+            let open = above & below;
+            let end = listed.as_mut_ptr().add(count.min(BLOCK - 16));
+            _mm512_storeu_epi32(end.cast(), _mm512_maskz_compress_epi32(open, here));
+            count += open.count_ones() as usize;
+            [above & !open, below & !open]
+        };
+        here = _mm512_add_epi32(here, _mm512_set1_epi32(16));
+        for (half, lanes) in lanes.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let (values, mut offsets) = unsafe {
+                (
+                    _mm512_loadu_epi64(values.as_ptr().add(8 * half).cast()),
+                    _mm512_loadu_epi64(offsets.as_ptr().add(8 * half)),
+                )
+            };
+            if !scale.is_even() {
+                let binade = _mm512_and_epi64(_mm512_srli_epi64::<52>(values), exponent);
+                let shift = _mm512_sub_epi64(_mm512_max_epu64(binade, one), least);
+                offsets = _mm512_sllv_epi64(offsets, shift);
+            }
+            let [is_above, is_below] = [is_above, is_below].map(|mask| (mask >> (8 * half)) as u8);
+            *lanes = _mm512_mask_add_epi64(*lanes, is_above, *lanes, offsets);
+            *lanes = _mm512_mask_sub_epi64(*lanes, is_below, *lanes, offsets);
+        }
+    }
+    for lanes in lanes {
+        let mut single = [0i64; 8];
+        // SAFETY: there is room for eight numbers.
+        unsafe { _mm512_storeu_epi64(single.as_mut_ptr(), lanes) };
+        // Together they may pass 64 bits.
+        *sum += single.iter().map(|lane| i128::from(*lane)).sum::<i128>();
+    }
+    let rest = rows.from(rows.block.len() / 16 * 16);
+    signed_sums::add_signed(
+        signs,
+        scale,
+        &rest,
+        std::slice::from_mut(sum),
+        listed,
+        count,
+    )
 }
 
 /// See [`super::within`]; eight at a time.
