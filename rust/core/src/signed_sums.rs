@@ -20,7 +20,7 @@ pub(crate) const LANE_ROWS: usize = 256;
 /// Lanes into which offsets are added.
 const LANES: usize = 8;
 
-/// What is known of a cell; nothing has to be known of one whose rows all lie at its origin.
+/// What is known of a cell; of one that holds a single value nothing has to be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sign {
     /// `F >= G` in all of the cell.
@@ -139,7 +139,7 @@ pub(crate) struct Rows<'a> {
 
 impl Rows<'_> {
     /// The rows from a place on.
-    pub(crate) fn from(&self, place: usize) -> Self {
+    pub(crate) fn starting_at(&self, place: usize) -> Self {
         Self {
             first: self.first + place,
             block: &self.block[place..],

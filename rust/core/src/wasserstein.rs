@@ -2,11 +2,13 @@
 //!
 //! `W = int |F(x) - G(x)| dx`, F and G being the samples' distribution functions.
 //!
-//! What is clever: in a cell where `F - G` cannot change its sign, the integral follows from the number of rows and the sum
-//! of their offsets, which one pass counts for all cells ([`crate::offsets`]; in integers, so that neither threads nor
-//! chunks matter). Only cells where the sign may change are gathered and sorted, and those where the integral is small
-//! against its parts, so that no digits cancel; all that is added up is at least 0. Bench:
-//! benches/drift/test_wasserstein.py; tests: this module and tests/drift/test_distances.py.
+//! What is clever: one pass counts rows in narrow cells. In most of these `F - G` cannot change its sign; there the integral is
+//! what it were if all rows lay at the origins of their cells, less what they lie beside them for, which is one sum over all
+//! rows, each with the sign of its cell ([`crate::signed_sums`]; in integers, so that neither threads nor chunks matter). The
+//! pass that adds it up gathers the rows of the other cells, which are sorted: those where the sign may change, and those where
+//! the integral is small against its parts, so that no digits cancel. Where a cell holds one value alone, as in rounded samples,
+//! its count is enough.
+//! Bench: benches/drift/test_wasserstein.py; tests: this module and tests/drift/test_distances.py.
 
 use crate::atoms::Atoms;
 use crate::cell_rows::{CellRows, Gathered, Places, Wanted};
@@ -26,15 +28,13 @@ use std::ops::Range;
 
 /// Up to this many rows in all, sorting both samples is as fast as counting.
 const SORT_UP_TO: usize = 1 << 14;
-/// Cells: the more rows, the more cells. At 16 bytes each the most fill a second-level cache; drifted samples would be a tenth
-/// faster with half as many, undrifted ones, which sort twice the rows then, up to a third slower.
-/// Cells by keys may become one more.
+/// Cells: the more rows, the more cells, up to what two bytes number. Cells by keys may become one more.
 const CELLS: std::ops::RangeInclusive<usize> = 4_096..=signed_sums::CELLS - 1;
 /// Rows per cell aimed at.
 const ROWS_PER_CELL: usize = 32;
 /// A cell is added up unsorted if its integral is at least the sum of its parts divided by this: six bits may cancel.
 const CANCELLED: i128 = 64;
-/// Cells that one task integrates by their sums.
+/// Cells over which one task integrates; a multiple of those of a word of signs.
 const CELLS_PER_TASK: usize = 4_096;
 /// Cells that one task sorts and integrates.
 const PIECES_PER_TASK: usize = 64;
@@ -219,7 +219,8 @@ fn by_cells(
         });
         sum.add(beside[1] / sizes.m as f64 - beside[0] / sizes.n as f64);
         sum.join(&sort_rest(&gathered, &pieces, &sizes, threads));
-        statistic = sum.value();
+        // Rows that were overwritten between the passes may leave less than nothing.
+        statistic = sum.value().max(0.0);
     }
     Ok(Distance {
         statistic,

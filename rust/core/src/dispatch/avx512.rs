@@ -130,7 +130,7 @@ pub(super) fn add_signed(
         // Together they may pass 64 bits.
         *sum += single.iter().map(|lane| i128::from(*lane)).sum::<i128>();
     }
-    let rest = rows.from(rows.block.len() / 16 * 16);
+    let rest = rows.starting_at(rows.block.len() / 16 * 16);
     signed_sums::add_signed(
         signs,
         scale,
