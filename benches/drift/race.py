@@ -39,11 +39,10 @@ def race(
     rival: Callable[[], Any],
     rounds: int,
     rival_every: int = 1,
-    warm_up: Callable[[], Any] | None = None,
 ) -> Race:
     """Time the rival and ours in turn; a slow rival runs in every so many rounds alone, and counts for those in between.
 
-    `warm_up` comes first, and is `ours` by default: a first call also starts what later ones share.
+    Ours runs once before: a first call also starts what later ones share.
     """
     rival_s, found = [], None
 
@@ -56,7 +55,7 @@ def race(
         found = rival()
         rival_s.append(time.perf_counter() - start)
 
-    (warm_up or ours)()
+    ours()
     result = benchmark.pedantic(ours, setup=run_rival, rounds=rounds)
     return Race(benchmark.stats.stats.data, rival_s, result, found)
 

@@ -209,6 +209,8 @@ for dtype in ("f8", "f4", "i8", "u1"):
         k, p, w = drift.ks(a, b), drift.psi(a, b, smoothing="none" if size > 2000 else "laplace"), drift.wasserstein(a, b)
         print(k.statistic, k.location, p.statistic, p.current_counts, w.statistic, drift.histogram(a, 33)[0].tolist())
         print(drift.kl_divergence(a, b).statistic, drift.psi(a, b, bins=40).current_counts)
+        # Far from 0 and close together, so that the last bits of where values lie in their cells show.
+        print(drift.wasserstein(a + 1e4, a + 10_000.1).statistic)
 """
 
 

@@ -550,6 +550,17 @@ mod tests {
                 let (found, expected) = (cells(&r, &c, &grid), gaps / borders.len() as f64);
                 assert!(close(found, expected), "{found} {expected} {away}");
             }
+            // F is a row ahead of G all along, and 20,000 rows of either lie at the ends of cells: what their offsets round
+            // away is as much as what is left of them.
+            let (rows, width) = (20_000, borders[1] - borders[0]);
+            let mut r = vec![borders[1].next_down(); rows + 1];
+            let mut c = vec![borders[20]; rows + 1];
+            for border in &borders[1..20] {
+                c.extend(vec![border + 1e-7 * width; rows]);
+                r.extend(vec![border + 0.999_999_9 * width; rows]);
+            }
+            let (found, expected) = (cells(&r, &c, &grid), by_sorting(&r, &c));
+            assert!(close(found, expected), "{found} {expected}");
         }
     }
 
