@@ -128,19 +128,20 @@ impl Grid {
                     scale: Scale::even(1.0 / per_unit),
                 })
             }
-            CellMap::Key { low, shift, last } => {
+            CellMap::Key { low, shift, last } if shift <= FRACTION_BITS => {
                 let low = low >> shift << shift;
                 let last = last + 1;
-                let drop = shift.saturating_sub(KEY_BITS);
                 let map = CellMap::Key { low, shift, last };
                 // In the outer cells, which are open, offsets mean nothing.
                 let [first, end] = [1, last as usize].map(|cell| map.start::<f64>(cell));
-                (shift <= FRACTION_BITS).then(|| Self {
+                let drop = shift.saturating_sub(KEY_BITS);
+                Some(Self {
                     map,
                     measure: Measure::Key { drop },
                     scale: Scale::by_key(first, end, drop),
                 })
             }
+            CellMap::Key { .. } => None,
         }
     }
 

@@ -4,7 +4,7 @@
 //!
 //! What is clever: one pass counts rows in narrow cells. In most of these `F - G` cannot change its sign; there the integral is
 //! what it were if all rows lay at the origins of their cells, less what they lie beside them for, which is one sum over all
-//! rows, each with the sign of its cell ([`crate::signed_sums`]; in integers, so that neither threads nor chunks matter). The
+//! rows, each with the sign of its cell (`signed_sums`; in integers, so that neither threads nor chunks matter). The
 //! pass that adds it up gathers the rows of the other cells, which are sorted: those where the sign may change, and those where
 //! the integral is small against its parts, so that no digits cancel. Where a cell holds one value alone, as in rounded samples,
 //! its count is enough.
