@@ -1,6 +1,5 @@
 """How time grows with rows, columns and threads. The whole report of a table: `test_whole_report.py`."""
 
-import statistics
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -25,16 +24,16 @@ CALLS = {"PSI": drift.psi, "KS": drift.ks, "Wasserstein": drift.wasserstein}
 
 @pytest.mark.parametrize("call", FITTED_CALLS.values(), ids=FITTED_CALLS.keys())
 def test_growth_with_rows(benchmark, call):
-    """Few rows are a hundred samples in turn: like many, they come from memory, not from the last round's cache."""
+    """As many rows at once, and as a hundred calls of one sample, which stays in the cache where it fits."""
     rng = np.random.default_rng(8)
     reference = rng.normal(size=FEW)
     fitted = drift.fit_bins(reference), drift.fit_ks(reference)
     many = np.tile(rng.normal(0.02, 1, MANY // 10), 10)
-    parts = many.reshape(-1, FEW)
+    few = rng.normal(0.02, 1, FEW)
     found = race(
         benchmark,
         lambda: call(fitted, many),
-        lambda: [call(fitted, part) for part in parts],
+        lambda: [call(fitted, few) for _ in range(MANY // FEW)],
         rounds=7,
     )
     name = next(name for name, function in FITTED_CALLS.items() if function is call)
@@ -73,12 +72,11 @@ def note_growth(benchmark, found: Race, values, row):
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_two_threads(benchmark, call):
-    """What two threads make of two cores.
+    """What two threads make of two cores: the least times, of rounds in turn.
 
     Two processors of a virtual machine are often halves of one core, or wait for others' work: then nothing is twice as
-    fast. So what these two can do is measured in the same rounds: the same rows as two halves, each compared by a thread
-    of its own that knows nothing of the other. The ratio is what two threads on one comparison would be over one, were
-    the halves twice as fast as the whole; what both of them were stands beside it.
+    fast. What these two could do stands beside the ratio, from the same rounds: the same rows as two halves, each
+    compared by a thread of its own that knows nothing of the other.
     """
     rng = np.random.default_rng(10)
     sides = rng.normal(size=THREADS_ROWS), rng.normal(0.02, 1, THREADS_ROWS)
@@ -95,21 +93,16 @@ def test_two_threads(benchmark, call):
 
         benchmark.pedantic(call, sides, {"threads": 2}, setup=others, rounds=THREADS_ROUNDS)
     two_s = benchmark.stats.stats.data
-    beside_one, possible, beside_halves = (
-        statistics.median(a / b for a, b in zip(*pair, strict=True))
-        for pair in ((one_s, two_s), (one_s, halves_s), (halves_s, two_s))
-    )
-    ratio = 2 * beside_halves
+    ratio, possible = min(one_s) / min(two_s), min(one_s) / min(halves_s)
     name = next(name for name, function in CALLS.items() if function is call)
     benchmark.extra_info.update(
-        row=f"threads: {name}, two over one, were two halves at once twice as fast",
-        rival="two halves at once",
+        row=f"threads: {name}, two over one",
+        rival="itself",
         ratio=ratio,
         must=THREADS_MUST,
         aim=THREADS_AIM,
         ns_per_value=min(two_s) / THREADS_ROWS * 1e9,
-        two_over_one=beside_one,
         halves_over_one=possible,
     )
-    print(f"\n{name}: two threads {beside_one:.2f} times one, two halves at once {possible:.2f}: {ratio:.2f}")
+    print(f"\n{name}: two threads are {ratio:.2f} times as fast as one, two halves at once {possible:.2f}")
     assert ratio >= THREADS_MUST
