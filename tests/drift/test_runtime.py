@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -185,3 +186,30 @@ def test_interpreter_lock_is_released_while_a_window_counts(samples):
     worker.join()
     # Held, the lock would allow about a tick between two calls.
     assert ticks > 40
+
+
+FAULTS = """
+import resource
+import numpy as np
+from tidewheel import drift
+rng = np.random.default_rng(1)
+samples = rng.normal(size=1_000_000), rng.normal(0.02, 1, 1_000_000)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for call in (drift.psi, drift.ks, drift.wasserstein):
+    for _ in range(3):
+        call(*samples, threads=1)
+    before = faults()
+    for _ in range(20):
+        call(*samples, threads=1)
+    print((faults() - before) // 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries decide by themselves")
+def test_memory_stays_from_call_to_call():
+    # A call takes a megabyte or two; given back each time, it comes again in hundreds of faults.
+    assert all(int(per_call) < 50 for per_call in run(FAULTS).split())
+    # What the user has settled stays so.
+    given_back = run(FAULTS, MALLOC_TRIM_THRESHOLD_="131072").split()
+    assert max(map(int, given_back)) > 100

@@ -516,6 +516,12 @@ impl<'a> Column<'a> {
 
     /// Up to `count` numbers at even distances over the rows, sorted.
     pub fn sample<K: Domain>(&self, count: usize, infinities: Infinities) -> Vec<K> {
+        let keys = self.sample_keys::<K>(count, infinities).into_iter();
+        keys.map(K::of_key).collect()
+    }
+
+    /// The keys of [`Self::sample`]: integers are sorted several times faster than values are.
+    pub(crate) fn sample_keys<K: Domain>(&self, count: usize, infinities: Infinities) -> Vec<u64> {
         let total = self.len();
         let step = total.div_ceil(count.max(1)).max(1);
         let mut taken = Vec::with_capacity(count.min(total));
@@ -529,13 +535,13 @@ impl<'a> Column<'a> {
                 let usable =
                     one[0].is_finite() || (infinities == Infinities::Keep && !one[0].is_nan());
                 if usable && chunk.validity.is_none_or(|bits| bits.get(at)) {
-                    taken.push(one[0]);
+                    taken.push(one[0].key());
                 }
                 row += step;
             }
             chunk_start += len;
         }
-        taken.sort_unstable_by_key(|value| value.key());
+        taken.sort_unstable();
         taken
     }
 

@@ -133,9 +133,9 @@ tiers!(
 );
 
 tiers!(
-    /// Add counts of bytes, each with how often it turned over, to totals.
+    /// Add counts of bytes to totals.
     add_bytes, add_bytes_avx2, add_bytes_avx512, add_bytes_body, "avx512f,avx512bw,avx512dq,avx512vl",
-    <>(bytes: &[u8], carried: &[u32], totals: &mut [u64]) -> ()
+    <>(bytes: &[u8], totals: &mut [u64]) -> ()
 );
 
 /// Write the pairs of the slots of values, each of `ones` with its neighbour of `others`; false if a value is infinite or no
@@ -253,9 +253,9 @@ fn pair_body(ones: &[u32], others: &[u32], pairs: &mut [u16]) {
 }
 
 #[inline(always)]
-fn add_bytes_body(bytes: &[u8], carried: &[u32], totals: &mut [u64]) {
-    for (total, (byte, carried)) in totals.iter_mut().zip(bytes.iter().zip(carried)) {
-        *total += u64::from(*byte) + (u64::from(*carried) << u8::BITS);
+fn add_bytes_body(bytes: &[u8], totals: &mut [u64]) {
+    for (total, byte) in totals.iter_mut().zip(bytes) {
+        *total += u64::from(*byte);
     }
 }
 

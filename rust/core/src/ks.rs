@@ -237,11 +237,11 @@ pub(crate) fn sample_both<K: Domain>(
 ) -> Vec<K> {
     let columns = [reference, current];
     let threads = parallel::threads_for(threads, reference.len() + current.len());
-    let one = |side: usize| columns[side].sample::<K>(SAMPLE, Infinities::Leave);
-    let mut sample = parallel::map(columns.len(), threads, one).concat();
+    let one = |side: usize| columns[side].sample_keys::<K>(SAMPLE, Infinities::Leave);
+    let mut keys = parallel::map(columns.len(), threads, one).concat();
     // The stable sort finds the two sorted runs and merges them.
-    sample.sort_by_key(|value| value.key());
-    sample
+    keys.sort();
+    keys.into_iter().map(K::of_key).collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use std::ops::{Add, Mul, Sub};
 
 /// A gathered cell up to this size is sorted; a larger one is cut into cells again.
 const SORT_CELL_UP_TO: usize = 1_024;
+/// Cells that are bounded together first.
+const GROUP: usize = 64;
 /// Below this many rows one thread refines all cells.
 pub(crate) const SORT_INLINE: u64 = 1 << 15;
 /// Cutting again and again is given up here, and the cell sorted: only adversarial values get so far.
@@ -104,10 +106,8 @@ impl<K: Domain> Search<K> {
         start: i128,
         lone: &[Option<K>],
     ) -> Vec<Candidate> {
-        // On the way from `start`, `d` and the bounds stay within what all rows could add.
-        let total = |counts: &[u64]| i128::from(counts.iter().sum::<u64>());
-        let (up, down) = (self.m * total(r), self.n * total(c));
-        let fits = (up + down).unsigned_abs() < 1 << 61 && start.unsigned_abs() < 1 << 61;
+        // `d` and the bounds stay within what all rows could add.
+        let fits = start.abs() + 2 * self.n * self.m < 1 << 61;
         let mut candidates = if fits {
             self.bound_in::<i64>(r, c, start as i64, lone)
         } else {
@@ -127,50 +127,69 @@ impl<K: Domain> Search<K> {
     ) -> Vec<Candidate> {
         let (n, m) = (I::of(self.n as u64), I::of(self.m as u64));
         let [above, below] = self.wanted;
+        let step = |(r, c): (&u64, &u64)| (m * I::of(*r), n * I::of(*c));
+        // Most groups of cells are done with by their sums: `d` before the group, and what the distance cannot exceed inside.
+        let groups = || r.chunks(GROUP).zip(c.chunks(GROUP)).enumerate();
+        let mut bounds = Vec::with_capacity(r.len().div_ceil(GROUP));
         let (mut d, mut highest, mut least) = (start, start, start);
-        let rows = r.iter().zip(c);
-        let steps = rows.map(|(&r, &c)| (m * I::of(r), n * I::of(c)));
-        let ends = steps.clone().map(|(up, down)| {
+        for (_, (r, c)) in groups() {
+            let (up, down) = step((&r.iter().sum(), &c.iter().sum()));
+            bounds.push((d, (d + up).max(down - d)));
             d = d + up - down;
             (highest, least) = (highest.max(d), least.min(d));
-            d
-        });
-        let ends: Vec<I> = ends.collect();
+        }
         // The start is no border: it counted when the cells around were bounded.
-        if above {
-            self.lower = self.lower.max(highest.into());
-        }
-        if below {
-            self.lower = self.lower.max(-least.into());
-        }
-        let Some(lower) = I::from_wide(self.lower) else {
+        let raise = |lower: &mut i128, highest: I, least: I| {
+            if above {
+                *lower = (*lower).max(highest.into());
+            }
+            if below {
+                *lower = (*lower).max(-least.into());
+            }
+            I::from_wide(*lower)
+        };
+        let Some(mut lower) = raise(&mut self.lower, highest, least) else {
             return Vec::new();
         };
-        let starts = std::iter::once(start).chain(ends.iter().copied());
-        let mut candidates = Vec::new();
-        for (cell, (((up, down), start), end)) in steps.zip(starts).zip(&ends).enumerate() {
-            let (most, least) = (start + up, down - start);
-            // Most cells are done with here.
-            if most.max(least) < lower && lone.is_empty() {
-                continue;
-            }
-            let has = |rows: I| rows > I::of(0);
-            if let Some(Some(value)) = lone.get(cell) {
-                if has(up) || has(down) {
-                    self.offer((*end).into(), *value);
-                }
-                continue;
-            }
-            // The largest d is attained at a reference value, the least at a current value.
-            let bound = match (has(up) & above, has(down) & below) {
-                (true, true) => most.max(least),
-                (true, false) => most,
-                (false, true) => least,
-                (false, false) => continue,
-            };
+        for (group, (r, c)) in groups() {
+            let (mut d, bound) = bounds[group];
             if bound >= lower {
-                let (bound, start) = (bound.into(), start.into());
-                candidates.push(Candidate { bound, cell, start });
+                let (mut highest, mut least) = (d, d);
+                for (up, down) in r.iter().zip(c).map(step) {
+                    d = d + up - down;
+                    (highest, least) = (highest.max(d), least.min(d));
+                }
+                lower = raise(&mut self.lower, highest, least).unwrap_or(lower);
+            }
+        }
+        let mut candidates = Vec::new();
+        for (group, (r, c)) in groups() {
+            let (mut end, bound) = bounds[group];
+            if bound < lower {
+                continue;
+            }
+            for (cell, (up, down)) in (group * GROUP..).zip(r.iter().zip(c).map(step)) {
+                let start = end;
+                end = start + up - down;
+                let has = |rows: I| rows > I::of(0);
+                if let Some(Some(value)) = lone.get(cell) {
+                    if has(up) || has(down) {
+                        self.offer(end.into(), *value);
+                    }
+                    continue;
+                }
+                // The largest d is attained at a reference value, the least at a current value.
+                let (most, least) = (start + up, down - start);
+                let bound = match (has(up) & above, has(down) & below) {
+                    (true, true) => most.max(least),
+                    (true, false) => most,
+                    (false, true) => least,
+                    (false, false) => continue,
+                };
+                if bound >= lower {
+                    let (bound, start) = (bound.into(), start.into());
+                    candidates.push(Candidate { bound, cell, start });
+                }
             }
         }
         candidates

@@ -8,15 +8,14 @@ use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::Domain;
 use crate::error::Error;
 use crate::histogram::{self, Counted};
-use crate::merge;
 use crate::parallel;
 
 /// Columns up to this length are simply sorted.
 const SORT_UP_TO: usize = 1 << 15;
 /// Rows looked at to choose the cells.
-const SAMPLE: usize = 1 << 14;
+const SAMPLE: usize = 1 << 12;
 /// Cells into which a column is counted; only the cells that hold a wanted rank are sorted.
-const CELLS: usize = 1 << 13;
+const CELLS: usize = 1 << 14;
 
 /// Collect the finite values of a column.
 pub fn collect<K: Domain>(column: &Column<'_>, infinities: Infinities) -> (Vec<K>, Parts) {
@@ -30,59 +29,87 @@ pub fn collect<K: Domain>(column: &Column<'_>, infinities: Infinities) -> (Vec<K
     (values, parts)
 }
 
+/// A finite value of a column, and its place among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderStatistic<K> {
+    /// The value.
+    pub value: K,
+    /// Finite values of the column that are less.
+    pub below: u64,
+    /// Finite values of the column that are equal, itself included.
+    pub equal: u64,
+}
+
+impl<K: Domain> OrderStatistic<K> {
+    /// The value at a place of those with sorted keys, `before` others being less than all of these.
+    fn at(keys: &[u64], place: usize, before: u64) -> Option<Self> {
+        let key = *keys.get(place)?;
+        let below = keys.partition_point(|other| *other < key);
+        let end = keys.partition_point(|other| *other <= key);
+        Some(Self {
+            value: K::of_key(key),
+            below: before + below as u64,
+            equal: (end - below) as u64,
+        })
+    }
+}
+
 /// Find the finite values with the given ranks (0 is the least); ranks past the end are left out.
+///
+/// ```
+/// use tidewheel_core::column::{Column, Values};
+/// use tidewheel_core::select::{OrderStatistic, order_statistics};
+/// let values = [7.0, 2.0, f64::NAN, 7.0, 1.0];
+/// let (found, _) = order_statistics(&Column::from(Values::F64(&values)), |n| vec![n / 2], None);
+/// assert_eq!(found, [OrderStatistic { value: 7.0, below: 2, equal: 2 }]);
+/// ```
 pub fn order_statistics<K: Domain>(
     column: &Column<'_>,
     ranks: impl Fn(u64) -> Vec<u64>,
     threads: Option<usize>,
-) -> (Vec<K>, Parts) {
+) -> (Vec<OrderStatistic<K>>, Parts) {
     if column.len() <= SORT_UP_TO {
-        let (mut values, parts) = collect::<K>(column, Infinities::Leave);
-        merge::sort(&mut values);
-        let wanted = ranks(values.len() as u64);
-        return (
-            wanted
-                .into_iter()
-                .filter_map(|rank| values.get(rank as usize).copied())
-                .collect(),
-            parts,
-        );
+        let (values, parts) = collect::<K>(column, Infinities::Leave);
+        let mut keys: Vec<u64> = values.iter().map(|value| value.key()).collect();
+        keys.sort_unstable();
+        let ranks = ranks(keys.len() as u64).into_iter();
+        let found = ranks.filter_map(|rank| OrderStatistic::at(&keys, rank as usize, 0));
+        return (found.collect(), parts);
     }
     let sample = column.sample::<K>(SAMPLE, Infinities::Leave);
     let map = CellMap::choose(&sample, CELLS);
     let all = Reading::All(Infinities::Leave);
-    let [counted] = histogram::count_cells::<K, 1>([column], &map, &all, threads);
-    let places: Vec<(usize, u64)> = ranks(counted.counts.iter().sum())
-        .iter()
-        .filter_map(|&rank| place(&counted, rank))
+    let [Counted { counts, parts }] = histogram::count_cells::<K, 1>([column], &map, &all, threads);
+    // Values up to the end of each cell.
+    let mut upto = counts.clone();
+    for cell in 1..upto.len() {
+        upto[cell] += upto[cell - 1];
+    }
+    let places: Vec<(usize, u64)> = ranks(upto.last().copied().unwrap_or(0))
+        .into_iter()
+        .map(|rank| (upto.partition_point(|end| *end <= rank), rank))
+        .filter(|(cell, _)| *cell < counts.len())
         .collect();
     let mut cells: Vec<usize> = places.iter().map(|(cell, _)| *cell).collect();
     cells.sort_unstable();
     cells.dedup();
     let wanted = Wanted::new(&map, cells.clone(), &sample);
-    let [gathered] = wanted.gather([column], all, |_, cell| counted.counts[cell], threads);
-    let sorted = |place| {
-        let mut values = gathered.get(place).to_values();
-        merge::sort(&mut values);
-        values
+    let [gathered] = wanted.gather([column], all, |_, cell| counts[cell], threads);
+    let sorted = |(place, cell): (usize, &usize)| {
+        let mut keys = Vec::new();
+        gathered.get(place).keys_into(&mut keys);
+        // More than were counted are there if rows were overwritten meanwhile.
+        keys.truncate(counts[*cell] as usize);
+        keys.sort_unstable();
+        keys
     };
-    let sorted: Vec<Vec<K>> = (0..cells.len()).map(sorted).collect();
+    let sorted: Vec<Vec<u64>> = cells.iter().enumerate().map(sorted).collect();
     let find = |&(cell, rank): &(usize, u64)| {
         let place = cells.binary_search(&cell).ok()?;
-        sorted.get(place)?.get(rank as usize).copied()
+        let before = upto[cell] - counts[cell];
+        OrderStatistic::at(sorted.get(place)?, (rank - before) as usize, before)
     };
-    (places.iter().filter_map(find).collect(), counted.parts)
-}
-
-fn place(counted: &Counted, rank: u64) -> Option<(usize, u64)> {
-    let mut before = 0;
-    for (cell, count) in counted.counts.iter().enumerate() {
-        if rank < before + count {
-            return Some((cell, rank - before));
-        }
-        before += count;
-    }
-    None
+    (places.iter().filter_map(find).collect(), parts)
 }
 
 /// Bins fitted to a reference: interior edges (the outer bins are open), the reference's own counts, its parts.
@@ -123,27 +150,20 @@ pub fn quantile_bins<K: Domain>(
     if bins == 0 {
         return Err(Error::Input("`bins` must be at least 1; got 0".into()));
     }
-    let (edges, parts) = quantile_edges::<K>(reference, bins, threads);
-    if parts.finite() == 0 {
+    let (edges, parts) = edges_with_ranks::<K>(reference, bins, threads);
+    let finite = parts.finite();
+    if finite == 0 {
         return Err(Error::Input(
             "`reference` must hold at least one finite value; got none".into(),
         ));
     }
-    let thresholds = Thresholds::new(edges)?;
-    let counted = histogram::count_slots(reference, &thresholds, threads);
-    let planned = quantile_ranks(parts.finite(), bins);
-    let ends = planned.iter().copied().chain([parts.finite()]);
-    let starts = [0].into_iter().chain(planned.iter().copied());
-    let expected: Vec<u64> = ends
-        .zip(starts)
-        .map(|(end, start)| end.saturating_sub(start))
-        .collect();
-    let continuous = expected == counted.counts;
+    let counts = between(edges.iter().map(|(_, below)| *below), finite);
+    let planned = between(quantile_ranks(finite, bins).into_iter(), finite);
     Ok(Fitted {
-        thresholds,
-        counts: counted.counts,
+        thresholds: Thresholds::new(edges.into_iter().map(|(edge, _)| edge).collect())?,
+        continuous: planned == counts,
+        counts,
         parts,
-        continuous,
     })
 }
 
@@ -153,16 +173,43 @@ pub fn quantile_edges<K: Domain>(
     bins: usize,
     threads: Option<usize>,
 ) -> (Vec<K>, Parts) {
+    let (edges, parts) = edges_with_ranks(reference, bins, threads);
+    (edges.into_iter().map(|(edge, _)| edge).collect(), parts)
+}
+
+/// The edges at a reference's quantiles, and how many of its values are less than each.
+fn edges_with_ranks<K: Domain>(
+    reference: &Column<'_>,
+    bins: usize,
+    threads: Option<usize>,
+) -> (Vec<(K, u64)>, Parts) {
     let ranks = |n| quantile_ranks(n, bins);
     let (quantiles, parts) = order_statistics::<K>(reference, ranks, threads);
-    let mut edges: Vec<K> = Vec::new();
-    for run in quantiles.chunk_by(|a, b| a == b) {
-        push_above(&mut edges, run[0]);
-        if let (true, Some(next)) = (run.len() > 1, run[0].next_up()) {
-            push_above(&mut edges, next);
+    let mut edges: Vec<(K, u64)> = Vec::new();
+    let mut push_above = |edge: K, below: u64| {
+        if edges.last().is_none_or(|(last, _)| *last < edge) {
+            edges.push((edge, below));
+        }
+    };
+    for run in quantiles.chunk_by(|a, b| a.value == b.value) {
+        let OrderStatistic {
+            value,
+            below,
+            equal,
+        } = run[0];
+        push_above(value, below);
+        if let (true, Some(next)) = (run.len() > 1, value.next_up()) {
+            push_above(next, below + equal);
         }
     }
     (edges, parts)
+}
+
+/// Values between neighbouring edges, given how many lie below each, and all.
+fn between(below: impl Iterator<Item = u64>, all: u64) -> Vec<u64> {
+    let mut before = 0;
+    let slot = |end: u64| end.saturating_sub(std::mem::replace(&mut before, end));
+    below.chain([all]).map(slot).collect()
 }
 
 fn quantile_ranks(n: u64, bins: usize) -> Vec<u64> {
@@ -189,12 +236,6 @@ pub fn distinct<K: Domain>(column: &Column<'_>, most: usize) -> Option<Vec<K>> {
     let mut values: Vec<K> = seen.into_values().collect();
     values.sort_unstable_by_key(|value| value.key());
     Some(values)
-}
-
-fn push_above<K: Domain>(edges: &mut Vec<K>, edge: K) {
-    if edges.last().is_none_or(|last| *last < edge) {
-        edges.push(edge);
-    }
 }
 
 /// Find the least and greatest finite value.
@@ -268,8 +309,62 @@ mod tests {
         let values: Vec<f64> = (0..100_003u64)
             .map(|i| ((i * 48_271) % 100_003) as f64)
             .collect();
-        let (found, _) = order_statistics::<f64>(&column(&values), |n| vec![0, n / 3, n - 1], None);
-        assert_eq!(found, [0.0, 33_334.0, 100_002.0]);
+        let (found, _) =
+            order_statistics::<f64>(&column(&values), |n| vec![0, n / 3, n - 1, n], None);
+        let (values, below): (Vec<f64>, Vec<u64>) =
+            found.iter().map(|one| (one.value, one.below)).unzip();
+        assert_eq!(values, [0.0, 33_334.0, 100_002.0]);
+        assert_eq!(below, [0, 33_334, 100_002]);
+        assert!(found.iter().all(|one| one.equal == 1));
+    }
+
+    #[test]
+    fn bins_of_large_columns_hold_what_counting_finds() {
+        let uniform =
+            |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1u64 << 53) as f64;
+        let shapes: [fn(f64) -> f64; 6] = [
+            |u| u,
+            |u| (u * 20.0).exp(),
+            |u| (u * 500.0).floor() / 100.0,
+            // Both zeros, at an edge.
+            |u| {
+                if u < 0.3 {
+                    -0.0
+                } else if u < 0.5 {
+                    0.0
+                } else {
+                    1.0 / (u - 0.9)
+                }
+            },
+            |u| {
+                if u < 0.02 {
+                    f64::NAN
+                } else {
+                    (u - 0.5).powi(5)
+                }
+            },
+            |u| {
+                if u < 0.6 {
+                    f64::INFINITY
+                } else {
+                    (u * 50.0).floor() + u * 1e-3
+                }
+            },
+        ];
+        for (i, shape) in shapes.into_iter().enumerate() {
+            let values: Vec<f64> = (1..50_000).map(|i| shape(uniform(i))).collect();
+            let column = column(&values);
+            for bins in [1, 2, 10, 999] {
+                let fitted = quantile_bins::<f64>(&column, bins, Some(2)).unwrap();
+                let counted = histogram::count_slots(&column, &fitted.thresholds, None);
+                assert_eq!(fitted.counts, counted.counts, "shape {i}, {bins} bins");
+                assert_eq!(fitted.parts, counted.parts);
+                let few: Vec<f64> = values[..9_000].to_vec();
+                let fitted = quantile_bins::<f64>(&self::column(&few), bins, None).unwrap();
+                let counted = histogram::count_slots(&self::column(&few), &fitted.thresholds, None);
+                assert_eq!(fitted.counts, counted.counts, "shape {i}, {bins} bins, few");
+            }
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! An increment has to wait for the last one of the same place. So few places are counted in four tables in turn; and where there
 //! are very few, two numbers make one of a table for pairs, which halves the increments. Many places are counted in bytes, of which
-//! the nearest caches hold four times as many as of words; a byte that turns over is carried. Words are added up in `u64` before one
-//! could overflow.
+//! the nearest caches hold four times as many as of words; a byte that turns over is listed, once in 256 numbers at most. Words are
+//! added up in `u64` before one could overflow.
 
 use crate::column::{Ahead, BLOCK};
 use crate::dispatch;
@@ -35,6 +35,9 @@ const PAIRS_FROM: usize = 1 << 17;
 /// Blocks after which a table of pairs must be emptied: half of a block's pairs go into each of two tables.
 const FULL_AFTER: usize = u16::MAX as usize / (BLOCK / 4);
 
+/// Listed bytes that are added up: more would only take memory.
+const FULL_LIST: usize = 1 << 15;
+
 /// Numbers after which lanes must be emptied.
 const FULL_ROWS: usize = 1 << 31;
 
@@ -47,8 +50,8 @@ pub(crate) struct Tally {
 }
 
 enum Table {
-    /// [`BYTES`] bytes, and how often each turned over: never 2^32 times, for no memory holds 2^40 numbers.
-    Bytes(Vec<u8>, Vec<u32>),
+    /// [`BYTES`] bytes, and those that turned over, each as often as it did.
+    Bytes(Vec<u8>, Vec<u16>),
     /// [`LANES`] tables of counters end to end; and numbers counted since they were emptied.
     Lanes(Vec<u32>, usize),
     /// Two tables of [`PAIRS`] end to end, asked by the number that a pair makes; and blocks counted since they were emptied.
@@ -61,7 +64,7 @@ impl Tally {
         let table = match (len, rows) {
             (2..=PAIRS_UP_TO, PAIRS_FROM..) => Table::Pairs(vec![0; 2 * PAIRS], 0),
             (..=LANES_UP_TO, _) | (TOO_MANY.., _) => Table::Lanes(vec![0; LANES * len], 0),
-            _ => Table::Bytes(vec![0; BYTES], vec![0; BYTES]),
+            _ => Table::Bytes(vec![0; BYTES], Vec::new()),
         };
         let counts = Vec::new();
         Self { len, counts, table }
@@ -70,9 +73,9 @@ impl Tally {
     /// Count the numbers found for a block; meanwhile ask for the memory of the next one.
     pub(crate) fn count(&mut self, numbers: &[u32], ahead: Ahead) {
         let is_full = match &mut self.table {
-            Table::Bytes(table, carried) => {
-                count_bytes(table, carried, numbers, ahead);
-                false
+            Table::Bytes(table, turned) => {
+                count_bytes(table, turned, numbers, ahead);
+                turned.len() >= FULL_LIST
             }
             Table::Lanes(table, since) => {
                 *since += numbers.len();
@@ -133,8 +136,14 @@ impl Tally {
     fn empty_into(&mut self, totals: &mut [u64]) {
         let len = self.len.max(1);
         match &mut self.table {
-            Table::Bytes(table, carried) => {
-                dispatch::add_bytes(table, carried, totals);
+            Table::Bytes(table, turned) => {
+                dispatch::add_bytes(table, totals);
+                table.fill(0);
+                for at in turned.drain(..) {
+                    if let Some(total) = totals.get_mut(usize::from(at)) {
+                        *total += 1 << u8::BITS;
+                    }
+                }
             }
             Table::Lanes(table, since) => {
                 *since = 0;
@@ -163,39 +172,36 @@ impl Tally {
     }
 }
 
-fn count_bytes(table: &mut [u8], carried: &mut [u32], numbers: &[u32], ahead: Ahead) {
-    let (Some(table), Some(carried)) = (
-        table.first_chunk_mut::<BYTES>(),
-        carried.first_chunk_mut::<BYTES>(),
-    ) else {
+fn count_bytes(table: &mut [u8], turned: &mut Vec<u16>, numbers: &[u32], ahead: Ahead) {
+    let Some(table) = table.first_chunk_mut::<BYTES>() else {
         return;
     };
     let (eights, rest) = numbers.as_chunks::<8>();
     for (row, eight) in (0..).step_by(8).zip(eights) {
         ahead.fetch(row);
         for &number in eight {
-            add_byte(table, carried, number as u16);
+            add_byte(table, turned, number as u16);
         }
     }
     for &number in rest {
-        add_byte(table, carried, number as u16);
+        add_byte(table, turned, number as u16);
     }
 }
 
 #[inline(always)]
-fn add_byte(table: &mut [u8; BYTES], carried: &mut [u32; BYTES], at: u16) {
+fn add_byte(table: &mut [u8; BYTES], turned: &mut Vec<u16>, at: u16) {
     let count = &mut table[usize::from(at)];
     *count = count.wrapping_add(1);
     if *count == 0 {
-        carry(carried, at);
+        list(turned, at);
     }
 }
 
 /// Out of the way: it happens once in 256 times.
 #[cold]
 #[inline(never)]
-fn carry(carried: &mut [u32; BYTES], at: u16) {
-    carried[usize::from(at)] += 1;
+fn list(turned: &mut Vec<u16>, at: u16) {
+    turned.push(at);
 }
 
 fn count_lanes(table: &mut [u32], len: usize, numbers: &[u32], ahead: Ahead) {
@@ -294,13 +300,14 @@ mod tests {
             tally.count(&[2; BLOCK], Ahead::default());
         }
         assert_eq!(counts(tally), [0, 0, 300 * BLOCK as u64]);
-        // And in bytes, which hold 255.
+        // And in bytes, which hold 255; the list of those that turned over is emptied on the way.
         let mut tally = Tally::new(BYTES, 0);
-        for _ in 0..300 {
+        let blocks = 3 * FULL_LIST * 256 / BLOCK / 2;
+        for _ in 0..blocks {
             tally.count(&[BYTES as u32 - 1; BLOCK], Ahead::default());
         }
-        assert!(matches!(tally.table, Table::Bytes(..)));
-        assert_eq!(counts(tally).last(), Some(&(300 * BLOCK as u64)));
+        assert!(matches!(&tally.table, Table::Bytes(_, turned) if turned.len() < FULL_LIST));
+        assert_eq!(counts(tally).last(), Some(&((blocks * BLOCK) as u64)));
         // Lanes are emptied long before 2^32, and added up in 64 bits.
         let mut tally = Tally::new(3, 0);
         if let Table::Lanes(table, since) = &mut tally.table {
