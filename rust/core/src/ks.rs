@@ -378,7 +378,13 @@ mod tests {
     #[test]
     fn where_the_distance_is_flat_cells_are_cut_again() {
         // Without noise many rows lie near the largest difference, and are counted again; threads change nothing.
-        let shapes: [fn(f64) -> f64; 3] = [|u| u, |u| (u * 3.0).exp(), |u| (u * 1e5).floor()];
+        let shapes: [fn(f64) -> f64; 4] = [
+            |u| u,
+            |u| (u * 3.0).exp(),
+            |u| (u * 1e5).floor(),
+            // So heavy are these tails that cells are wide where most rows lie, and all of them are counted again.
+            |u| ((u - 0.5) * 3.1).tan(),
+        ];
         for (i, shape) in shapes.into_iter().enumerate() {
             let values = |n: u32, power: f64| {
                 let value = move |i: u32| shape((f64::from(i) / f64::from(n)).powf(power));

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 
 /// Counting a part of the line again in narrower cells costs as much as sorting one in so many of its rows.
 const SORT_ONE_IN: u64 = 16;
+/// Cells into which one is cut where more than half of all rows are counted again, at least.
+const MUCH_NARROWER: usize = 8;
 /// Counting again and again is given up here; values that fall into few cells however narrow are rare.
 const ZOOMS: usize = 4;
 /// Rows that are kept while counting again, at most: one in so many, of the cells in which the distance is most likely attained.
@@ -135,12 +137,15 @@ impl<K: Domain> Search<K> {
         // Where values are few, narrower cells would not set them apart any better.
         let is_spread = 2 * inside.chunk_by(|a, b| a == b).count() > inside.len();
         let is_cheaper = candidate_rows > rows / SORT_ONE_IN;
-        (2 * rows <= before && is_spread && is_cheaper).then(|| {
+        // A part is counted at the speed of memory; all of the line only where its cells become much narrower.
+        let cells = cells_for(rows as usize);
+        let is_part = 2 * rows <= before || MUCH_NARROWER * (last + 1 - first.cell) <= cells;
+        (is_part && is_spread && is_cheaper).then(|| {
             // Outer cells that reach far beyond the sample would be wide, hence candidates.
             let ends = [span.low, span.high].map(|end| end.is_finite().then_some(end));
             let spread = ends[0].into_iter().chain(inside.iter().copied());
             let spread: Vec<K> = spread.chain(ends[1]).collect();
-            let map = CellMap::choose(&spread, cells_for(rows as usize));
+            let map = CellMap::choose_to_ends(&spread, cells);
             Zoom {
                 map,
                 span,
