@@ -107,7 +107,8 @@ impl<K: Domain> Search<K> {
         lone: &[Option<K>],
     ) -> Vec<Candidate> {
         // `d` and the bounds stay within what all rows could add.
-        let fits = start.abs() + 2 * self.n * self.m < 1 << 61;
+        let pairs = self.n.checked_mul(self.m);
+        let fits = pairs.is_some_and(|pairs| pairs < 1 << 60) && start.unsigned_abs() < 1 << 60;
         let mut candidates = if fits {
             self.bound_in::<i64>(r, c, start as i64, lone)
         } else {
