@@ -6,7 +6,7 @@ const BLOCK: usize = 8 << 20;
 /// Let the C library keep what calls take and free.
 ///
 /// A call takes tables of some megabytes and frees them at its end. glibc gives such memory back to the kernel each time, so each
-/// call would fault it in again, page by page: a tenth of the time for 4 million rows. A program that once frees a larger block
+/// call would fault it in again, page by page (test: tests/drift/test_runtime.py). A program that once frees a larger block
 /// teaches it better, for [glibc then raises](https://man7.org/linux/man-pages/man3/mallopt.3.html) the size from which blocks are
 /// mapped by themselves to that of the freed one, and what it keeps at most at the top of the heap to twice as much. Most programs
 /// do it by freeing an array; this one does it at once, with a block of which no page is touched. Settings that the user has
