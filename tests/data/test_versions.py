@@ -3,13 +3,14 @@ import json
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -361,18 +362,59 @@ def test_a_changed_value_is_named(tmp_path: Path) -> None:
         read_version(version.uri, 0, version.content_sha256)
     assert f"version 0 of {version.uri} must hold the content {version.content_sha256}" in str(caught.value)
     assert read_version(version.uri, 0).height == 3, "without a hash to compare with, nobody can know"
-    with pytest.raises(IntegrityError):
-        write(rows(3), tmp_path / "t")
+    again = write(rows(3), tmp_path / "t")
+    assert again == replace(version, delta_version=1)
+    assert read_version(again.uri, 1, again.content_sha256).equals(rows(3))
 
 
-@pytest.mark.parametrize(
+SPOILT = pytest.mark.parametrize(
     "spoil", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["deleted", "cut"]
 )
+
+
+@SPOILT
 def test_a_version_that_cannot_be_read_any_more_is_named(tmp_path: Path, spoil: object) -> None:
     version = write(rows(3), tmp_path / "t")
     spoil(data_file(tmp_path / "t"))  # type: ignore[operator]
     with pytest.raises(IntegrityError, match=r"version 0 of [^ ]* is recorded but cannot be read"):
         read_version(version.uri, 0, version.content_sha256)
+
+
+@SPOILT
+def test_content_whose_version_was_spoilt_is_kept_anew_and_then_once(tmp_path: Path, spoil: object) -> None:
+    first = write(rows(3), tmp_path / "t")
+    spoil(data_file(tmp_path / "t"))  # type: ignore[operator]
+    write(rows(4), tmp_path / "t")
+    again = [write(rows(3), tmp_path / "t") for _ in range(2)]
+    assert again == [replace(first, delta_version=2)] * 2
+    assert read_version(first.uri, 2, first.content_sha256).equals(rows(3))
+    with pytest.raises(IntegrityError, match="version 0 of"):
+        read_version(first.uri, 0, first.content_sha256)
+
+
+def test_a_mark_on_other_rows_is_never_taken_for_a_version(tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    write(rows(3), tmp_path / "t")
+    sha256 = content_sha256(rows(4))
+    marks = {"tidewheel.contract_sha256": "c" * 64, "tidewheel.content_sha256": sha256}
+    for _ in range(
+        2
+    ):  # rows beside those of the version before, as two first writers at once used to leave them
+        write_deltalake(
+            uri, rows(4), mode="append", commit_properties=CommitProperties(custom_metadata=marks)
+        )
+    assert write(rows(4), tmp_path / "t").delta_version == 3
+    assert read_version(uri, 3, sha256).equals(rows(4))
+
+
+def test_a_log_that_another_tool_shortened_is_searched_from_where_it_begins(tmp_path: Path) -> None:
+    uri = str(tmp_path / "t")
+    kept = [write(rows(number), tmp_path / "t") for number in (3, 4, 5)]
+    DeltaTable(uri).create_checkpoint()
+    for version in (0, 1):
+        (tmp_path / "t" / "_delta_log" / f"{version:020d}.json").unlink()
+    assert write(rows(5), tmp_path / "t") == kept[2]
+    assert write(rows(4), tmp_path / "t").delta_version == 3
 
 
 @pytest.mark.parametrize("version", [-1, 2])
