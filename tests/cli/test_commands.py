@@ -6,9 +6,12 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,10 @@ import pytest
 
 from command_line import Command, in_process
 from small_project import read_rows
+from tidewheel.ledger.canonical import row_sha256
+from tidewheel.ledger.records import DataVersion, Evidence, ModelVersion, Plan
 from tidewheel.operations.ports import LOOPBACK
+from tidewheel.operations.workplace import Workplace
 
 COMMANDS = [
     "demo",
@@ -42,6 +48,28 @@ def tidewheel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 def listing(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def turn_verdict(path: Path) -> None:
+    """Make a pass of the failed verdict in row 3 of a ledger, and count the row's digest anew."""
+    with sqlite3.connect(path) as connection:
+        connection.row_factory = sqlite3.Row
+        row = dict(connection.execute("SELECT * FROM records WHERE sequence = 3").fetchone())
+        del row["sha256"]
+        row["content"] = row["content"].replace('"fail"', '"pass"')
+        connection.execute("DROP TRIGGER records_refuse_update")
+        changed = (row["content"], row_sha256(**row))
+        connection.execute("UPDATE records SET content = ?, sha256 = ? WHERE sequence = 3", changed)
+    connection.close()
+
+
+def turn_head(path: Path) -> None:
+    """Have the plan in force be another record than the last plan."""
+    with sqlite3.connect(path) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("UPDATE plan_heads SET sequence = 3")
+    connection.close()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -353,6 +381,30 @@ class TestBadProjects:
         assert told.code == 2
         assert "has no ledger yet; `tidewheel run" in told.err
         assert listing(project) == before
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (turn_verdict, "row 4 of the ledger does not follow from row 3"),
+            (turn_head, "the plan in force of 'orders' is row 3; the last one written is row 4"),
+        ],
+        ids=["verdict", "plan in force"],
+    )
+    @pytest.mark.parametrize("model", [["tree"], []], ids=["named", "champion"])
+    def test_evidence_of_a_ledger_that_was_changed(
+        self, tidewheel: Command, project: Path, model: list[str], change: Callable[[Path], None], words: str
+    ) -> None:
+        workplace = Workplace.open(project)
+        at = datetime(2021, 6, 1, tzinfo=UTC)
+        with workplace.ledger() as ledger:
+            ledger.append(DataVersion("orders", 0, "d0", 9, "c", at, at, "state/data"))
+            ledger.append(ModelVersion("tree", "m1", "f", "xgboost", "orders", 0, "d0", "k", "s", 7, {}, "m"))
+            ledger.append(Evidence("model", "m1", "c", (), "fail", "orders", 0, "d0", at))
+            ledger.swap_plan(Plan("orders", 1, "m1"), expected_generation=0)
+        assert tidewheel("evidence", *model, "-p", project).code == 1
+        change(workplace.state / "ledger.sqlite")
+        told = tidewheel("evidence", *model, "-p", project)
+        assert (told.code, told.out, told.err) == (3, "", f"tidewheel: {words}\n")
 
     def test_nothing_is_running(self, tidewheel: Command, project: Path) -> None:
         assert tidewheel("serve", "status", "-p", project).code == 1

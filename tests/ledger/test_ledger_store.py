@@ -3,7 +3,9 @@
 import math
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +24,7 @@ from tidewheel.errors import (
     UnknownNameError,
 )
 from tidewheel.ledger.canonical import FORMAT_VERSION, GENESIS, row_sha256
+from tidewheel.ledger.history import champion_of, data_version_of, reigns
 from tidewheel.ledger.records import DataVersion, Decision, Evidence, Finding, ModelVersion, Plan, Record
 from tidewheel.ledger.store import Ledger
 from tidewheel.project.criteria import Judgement, Measurement
@@ -204,6 +207,9 @@ def test_standing_asks_for_the_data_version_in_force(told: Ledger) -> None:
         told.standing("tree", 9, criteria)
 
 
+LAST_WRITTEN = "the plan in force is the last one written of its name"
+
+
 @pytest.mark.parametrize(
     ("statement", "text"),
     [
@@ -213,6 +219,12 @@ def test_standing_asks_for_the_data_version_in_force(told: Ledger) -> None:
         ("DELETE FROM plan_heads", "a plan cannot be deleted"),
         ("UPDATE plan_heads SET sequence = 1", "from one generation to the next"),
         ("UPDATE plan_heads SET generation = generation + 2", "from one generation to the next"),
+        ("UPDATE plan_heads SET generation = generation + 1", LAST_WRITTEN),
+        ("UPDATE plan_heads SET generation = generation + 1, sequence = 3", LAST_WRITTEN),
+        ("INSERT OR REPLACE INTO plan_heads VALUES ('flights', 1, 3)", LAST_WRITTEN),
+        ("INSERT OR REPLACE INTO plan_heads VALUES ('flights', 9, 6)", LAST_WRITTEN),
+        ("INSERT INTO plan_heads VALUES ('trains', 1, 6)", LAST_WRITTEN),
+        ("INSERT INTO plan_heads VALUES ('trains', 1, 3)", LAST_WRITTEN),
     ],
 )
 def test_the_database_refuses_to_change_the_past(told: Ledger, path: Path, statement: str, text: str) -> None:
@@ -256,6 +268,127 @@ def test_tampering_is_named(told: Ledger, path: Path, statement: str, text: str)
         told.verify()
 
 
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        ("UPDATE plan_heads SET sequence = 6, generation = 1", "is row 6; the last one written is row 7"),
+        ("UPDATE plan_heads SET sequence = 4", "is row 4; the last one written is row 7"),
+        ("UPDATE plan_heads SET generation = 7", "is at generation 7; the last one written is 2"),
+        ("DELETE FROM plan_heads", "is row None; the last one written is row 7"),
+        ("UPDATE plan_heads SET name = 'trains'", "is row None; the last one written is row 7"),
+    ],
+    ids=["older plan", "another record", "generation", "no head", "another name"],
+)
+def test_a_plan_in_force_that_is_not_the_last_one_written_is_refused(
+    told: Ledger, path: Path, statement: str, text: str
+) -> None:
+    told.swap_plan(replace(PLAN, champion="m2"), expected_generation=1)
+    told.append(DECISION)
+    assert told.plan("flights") == replace(PLAN, champion="m2", generation=2)
+    force(path, statement)
+    for use in (
+        lambda: told.plan("flights"),
+        lambda: champion_of(told, "flights"),
+        lambda: told.standing("tree", 3, {}),
+        lambda: told.swap_plan(PLAN, expected_generation=2),
+    ):
+        with pytest.raises(IntegrityError, match=f"the plan in force of 'flights' {text}"):
+            use()
+
+
+def test_a_plan_in_force_that_says_another_generation_or_name_is_refused(told: Ledger, path: Path) -> None:
+    told.append(DECISION)
+    rewrite(path, 6, '"generation":1', '"generation":2')
+    rewrite(path, 7, "", "")  # counted anew up to the end: the chain alone cannot show it
+    with pytest.raises(
+        IntegrityError, match="row 6 of the ledger must be the plan 'flights' of generation 1"
+    ):
+        told.plan("flights")
+
+
+def test_a_plan_that_was_rewritten_is_refused(told: Ledger, path: Path) -> None:
+    told.append(DECISION)
+    rewrite(path, 6, '"champion":"abc123"', '"champion":"m9"')
+    for use in (lambda: told.plan("flights"), lambda: champion_of(told, "flights")):
+        with pytest.raises(IntegrityError, match="row 7 of the ledger does not follow from row 6"):
+            use()
+
+
+READINGS = {
+    "standing": lambda ledger: ledger.standing("tree", 3, {"model": "criteria"}),
+    "evidence": lambda ledger: ledger.evidence(subject="abc123"),
+    "model": lambda ledger: ledger.model_version("tree"),
+    "data": lambda ledger: data_version_of(ledger, "flights", 3),
+    "reigns": reigns,
+    "rows": lambda ledger: ledger.rows(subject="abc123"),
+}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first reading", "read before"])
+@pytest.mark.parametrize("reading", READINGS)
+def test_what_rests_on_a_rewritten_row_is_refused(
+    told: Ledger, path: Path, reading: str, again: bool
+) -> None:
+    if again:
+        READINGS[reading](told)
+    sequence, old, new = {
+        "model": (2, "xgboost", "forest"),
+        "reigns": (2, "xgboost", "forest"),
+        "data": (1, "27000", "99000"),
+    }.get(reading, (3, '"pass"', '"fail"'))
+    rewrite(path, sequence, old, new)
+    with pytest.raises(
+        IntegrityError, match=f"row {sequence + 1} of the ledger does not follow from row {sequence}"
+    ):
+        READINGS[reading](told)
+
+
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        ("DELETE FROM records WHERE sequence = 3", "row 3 of the ledger is missing; row 4 follows"),
+        (
+            "UPDATE records SET subject = 'm9' WHERE sequence = 3",
+            r"row 3 of the ledger \(.*\) was changed after",
+        ),
+        (
+            "UPDATE records SET kind = 'note' WHERE sequence = 3",
+            r"row 3 of the ledger \(.*\) was changed after",
+        ),
+        ("DELETE FROM records WHERE sequence = 4", "row 4 of the ledger is missing; row 5 follows"),
+    ],
+    ids=["evidence taken away", "about another", "of another kind", "decision taken away"],
+)
+def test_a_verdict_rests_on_every_row(told: Ledger, path: Path, statement: str, text: str) -> None:
+    told.append(replace(EVIDENCE, stage="package"))
+    assert len(told.standing("tree", 3, {})) == 2
+    force(path, statement)
+    with pytest.raises(IntegrityError, match=text):
+        told.standing("tree", 3, {})
+
+
+def test_no_writer_comes_between_what_a_reading_reads_and_checks(told: Ledger, path: Path) -> None:
+    until = threading.Event()
+
+    def write() -> None:
+        with Ledger.open(path) as other:
+            plan = replace(PLAN, generation=1)
+            while not until.is_set():
+                plan = other.swap_plan(plan, expected_generation=plan.generation, decision=DECISION)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            plans = [told.plan("flights") for _ in range(100)]
+            assert all(len(told.standing("tree", 3, {})) == 1 for _ in range(30))
+        finally:
+            until.set()
+        writing.result()
+    generations = [plan.generation for plan in plans if plan is not None]
+    assert generations == sorted(generations)
+    assert len(generations) == 100
+
+
 def test_a_changed_row_is_refused_when_it_is_read(told: Ledger, path: Path) -> None:
     force(path, "UPDATE records SET content = replace(content, 'pass', 'fail') WHERE sequence = 3")
     with pytest.raises(IntegrityError, match=TAMPERED):
@@ -264,7 +397,7 @@ def test_a_changed_row_is_refused_when_it_is_read(told: Ledger, path: Path) -> N
 
 
 def test_a_row_counted_anew_breaks_the_chain_behind_it(told: Ledger, path: Path) -> None:
-    rewrite_verdict(path)
+    rewrite(path, 3, '"pass"', '"fail"')
     with pytest.raises(IntegrityError, match="row 4 of the ledger does not follow from row 3"):
         told.verify()
 
@@ -388,17 +521,24 @@ def force(path: Path, *statements: str) -> None:
     connection.close()
 
 
-def rewrite_verdict(path: Path) -> None:
-    """Turn a verdict round and count the row's digest anew."""
+def rewrite(path: Path, sequence: int, old: str, new: str) -> None:
+    """Change a row's content, and count its digest anew from what the row before it says now."""
     connection = sqlite3.connect(path)
     connection.row_factory = sqlite3.Row
-    row = dict(connection.execute("SELECT * FROM records WHERE sequence = 3").fetchone())
+    row = dict(connection.execute("SELECT * FROM records WHERE sequence = ?", (sequence,)).fetchone())
+    before = "SELECT sha256 FROM records WHERE sequence = ?"
+    (row["previous_sha256"],) = connection.execute(before, (sequence - 1,)).fetchone() or (GENESIS,)
     connection.close()
     assert row.pop("sha256")
     assert row["format_version"] == FORMAT_VERSION
-    content = row.pop("content").replace('"pass"', '"fail"')
-    digest = row_sha256(content=content, **row)
-    force(path, f"UPDATE records SET content = '{content}', sha256 = '{digest}' WHERE sequence = 3")
+    assert old in row["content"]
+    row["content"] = row["content"].replace(old, new)
+    digest, previous = row_sha256(**row), row["previous_sha256"]
+    force(
+        path,
+        f"UPDATE records SET content = '{row['content']}', sha256 = '{digest}', previous_sha256 = '{previous}' "
+        f"WHERE sequence = {sequence}",
+    )
 
 
 def test_a_decision_is_written_with_its_plan_or_not_at_all(ledger: Ledger) -> None:

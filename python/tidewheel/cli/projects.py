@@ -134,7 +134,11 @@ def show_status(project: Path, environment: str, *, as_json: bool) -> int:
 
 
 def show_evidence(project: Path, model: str | None, environment: str, *, as_json: bool) -> int:
-    """Print every gate a model met; exit code 1 if evidence that was not judged again since does not stand."""
+    """Print every gate a model met; exit code 1 if evidence that was not judged again since does not stand.
+
+    Raises:
+        IntegrityError: a row of the ledger is not as it was written.
+    """
     workplace = Workplace.open(project, environment)
     with opened(workplace) as ledger:
         version = find_model(workplace, ledger, model)

@@ -131,6 +131,7 @@ def check_gates(ledger: Ledger, model: ModelVersion, criteria: Mapping[str, str]
 
     Raises:
         InputError: a gate is missing, did not pass, or its evidence does not stand any more.
+        IntegrityError: a row of the ledger is not as it was written.
     """
     standing = ledger.standing(model.model_id, model.data_version, criteria)
     who = f"{model.name} ({model.model_id[:12]}) may not be deployed"

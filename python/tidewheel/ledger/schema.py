@@ -1,11 +1,14 @@
-"""The two tables of the ledger, and how a database is prepared to hold them.
+"""The two tables of the ledger, their triggers, and what a SQLite file needs so that several processes may use it at once.
 
-What belongs here: tables, triggers, and what a SQLite file needs so that several processes may use it at once. What does
-not: what is written into the tables (`ledger.store`).
+What is written into the tables is in `ledger.store`.
 """
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import (
     CheckConstraint,
@@ -26,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from tidewheel.errors import InputError, MissingExtraError
 
@@ -65,6 +68,9 @@ plan_heads = Table(
 )
 """Which record is the plan in force; the only rows that change, by compare-and-swap on `generation`."""
 
+_NEWEST_PLAN = "SELECT MAX(sequence), COUNT(*) FROM records WHERE kind = 'plan' AND subject = NEW.name"
+_REFUSED_HEAD = "the plan in force is the last one written of its name, at the generation that counts them"
+
 _TRIGGERS = (
     """CREATE TRIGGER records_refuse_update BEFORE UPDATE ON records
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: a record cannot be changed'); END""",
@@ -77,6 +83,14 @@ _TRIGGERS = (
     """CREATE TRIGGER plan_heads_refuse_skip BEFORE UPDATE ON plan_heads
     WHEN NEW.name IS NOT OLD.name OR NEW.generation IS NOT OLD.generation + 1
     BEGIN SELECT RAISE(ABORT, 'a plan goes from one generation to the next'); END""",
+    # After the update, so that the trigger above has its say first.
+    f"""CREATE TRIGGER plan_heads_refuse_other AFTER UPDATE ON plan_heads
+    WHEN (NEW.sequence, NEW.generation) IS NOT ({_NEWEST_PLAN})
+    BEGIN SELECT RAISE(ABORT, '{_REFUSED_HEAD}'); END""",
+    # Also refuses INSERT OR REPLACE, which would delete the old row without asking the trigger below.
+    f"""CREATE TRIGGER plan_heads_refuse_insert BEFORE INSERT ON plan_heads
+    WHEN (NEW.sequence, NEW.generation) IS NOT ({_NEWEST_PLAN})
+    BEGIN SELECT RAISE(ABORT, '{_REFUSED_HEAD}'); END""",
     """CREATE TRIGGER plan_heads_refuse_delete BEFORE DELETE ON plan_heads
     BEGIN SELECT RAISE(ABORT, 'a plan cannot be deleted'); END""",
 )
@@ -97,8 +111,28 @@ def parse_address(address: str | Path) -> URL:
         raise InputError(f"a ledger's address must be a path or a database URL; got {text!r}") from error
 
 
-def make_engine(url: URL) -> Engine:
-    """Make the engine of a ledger; nothing is opened yet. The folder of a SQLite file is made if it is missing.
+def file_of(url: URL) -> Path | None:
+    """Give the file of a SQLite database; None if it lies in memory or with a server."""
+    database = url.database
+    if url.get_backend_name() != "sqlite" or not database or ":memory:" in database:
+        return None
+    if not _is_sqlite_address(url):
+        return Path(database).absolute()
+    path = database.removeprefix("file:").removeprefix("//localhost")
+    return None if url.query.get("mode") == "memory" else Path(unquote(path)).absolute()
+
+
+def _is_sqlite_address(url: URL) -> bool:
+    """Say whether the database is named in SQLite's own form, "file:...", which says how it is opened, and not by a path."""
+    return (url.database or "").startswith("file:")
+
+
+def make_engine(url: URL, check_opened: Callable[[], None] | None = None) -> Engine:
+    """Make the engine of a ledger; nothing is opened yet. A SQLite file is made if it is missing, and its folder.
+
+    Args:
+        url: address of the database.
+        check_opened: is called when SQLite has opened its file, and before it reads it.
 
     Raises:
         InputError: there is no such kind of database, or the folder cannot be made.
@@ -106,17 +140,45 @@ def make_engine(url: URL) -> Engine:
     """
     if url.get_backend_name() != "sqlite":
         return _make_server_engine(url)
-    # A database "file:..." is SQLite's own form of an address, not a path.
-    if url.database and not url.database.startswith("file:"):
-        folder = Path(url.database).absolute().parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make the folder {folder} for the ledger: {error.strerror}") from error
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    path = file_of(url)
+    # No pool: a connection that is kept goes on with its file when that is moved away or replaced, and keeps the side files
+    # `-wal` and `-shm`, which SQLite finds by name: they would be taken for those of the new file.
+    pool: dict[str, Any] = {} if path is None else {"poolclass": NullPool}
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, **pool)
+    if path is not None and not _is_sqlite_address(url):
+        _make_file(path)
+        # Later connections must not make it again in silence when it is gone.
+        address = f"{path.as_uri()}?mode=rw"
+        event.listen(engine, "do_connect", lambda _, __, given, named: _open_existing(address, given, named))
+    if check_opened is not None:
+        event.listen(engine, "connect", lambda connection, _: _close_unless(check_opened, connection))
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path.parent} for the ledger: {error.strerror}") from error
+    if not path.exists():
+        with suppress(OSError):  # SQLite's own words say why when it is opened
+            path.touch()
+
+
+def _close_unless(check_opened: Callable[[], None], connection: DBAPIConnection) -> None:
+    try:
+        check_opened()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _open_existing(address: str, given: list[Any], named: dict[str, Any]) -> None:
+    """Have SQLite open an address in its own form in place of the path."""
+    given[0] = address
+    named["uri"] = True
 
 
 def _make_server_engine(url: URL) -> Engine:
@@ -136,6 +198,11 @@ def is_unreachable_file(error: DBAPIError) -> bool:
     """Say whether SQLite cannot open or write its file at all: a matter of the path, not of waiting and trying again."""
     name = getattr(error.orig, "sqlite_errorname", "")
     return name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
+
+
+def is_no_database(error: DBAPIError) -> bool:
+    """Say whether SQLite found that its file is none of its own, or is spoilt."""
+    return getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
 
 
 def lock_for_writing(connection: Connection) -> None:
@@ -175,6 +242,11 @@ def enter_wal(engine: Engine) -> None:
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.02)
+
+
+def empty_wal(connection: Connection) -> None:
+    """Move all that was committed from the write-ahead log into the file that this connection has open, wherever it lies."""
+    connection.execution_options(**{BEGIN_OPTION: ""}).exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
