@@ -3,13 +3,16 @@
 import asyncio
 import json
 import math
+import shutil
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from deltalake.exceptions import DeltaError
 
 from served_models import Models, NotFinite, load_raising, plan_of
 from tidewheel.errors import InputError, IntegrityError
@@ -407,6 +410,32 @@ def test_callers_are_answered_while_the_log_is_full(
     monkeypatch.setattr(PredictionLog, "append", full)
     assert asyncio.run(place.ask())["rung"] == "champion"
     assert place.front.status()["counts"]["not logged"] == 1
+
+
+def test_the_status_shows_what_the_log_lost_and_what_waits(models: Models, open_place: Any) -> None:
+    async def run() -> None:
+        place = open_place()
+        await place.ask(request_id="sealed")
+        table = place.folder / "predictions"
+        table.write_text("in the way")
+        for _ in range(2):
+            with pytest.raises((DeltaError, OSError)):
+                await place.front.flush_log()
+        told = place.front.status()["log"]
+        assert (told["failed_moves"], told["waiting"], told["lost"]) == (2, 1, 0)
+        assert datetime.fromisoformat(told["failing_since"]) <= datetime.now(UTC)
+        assert str(table) in told["last_error"]
+        shutil.rmtree(place.folder / "segments")
+        table.unlink()
+        await place.ask(request_id="later")
+        await place.front.flush_log()
+        told = place.front.status()["log"]
+        assert (told["failed_moves"], told["failing_since"], told["last_error"]) == (2, None, None)
+        assert (told["predictions"], told["waiting"], told["lost"]) == (1, 0, 1)
+        assert [row["request_id"] for row in place.logged()] == ["later"]
+        assert place.front.status()["counts"].get("not logged") is None
+
+    asyncio.run(run())
 
 
 def test_a_caller_that_gives_up_leaves_a_row(models: Models, open_place: Any) -> None:

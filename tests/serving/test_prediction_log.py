@@ -1,5 +1,6 @@
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from tidewheel.errors import InputError
@@ -172,9 +175,62 @@ def test_while_delta_is_away_rows_wait(tmp_path: Path) -> None:
     with pytest.raises((DeltaError, OSError)):
         log.flush()
     (tmp_path / "predictions").unlink()
-    wait_for(lambda: log.failures == 0)
+    wait_for(lambda: log.failing_since is None)
     log.close()
     assert names(tmp_path) == ["r1", "r2"]
+
+
+def test_every_failed_move_is_counted_and_the_last_one_explained(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "front", NEVER)
+    assert (log.failures, log.failing_since, log.last_error, log.waiting, log.problem) == (
+        0,
+        None,
+        None,
+        0,
+        None,
+    )
+    log.append([prediction("r1"), prediction("r2")])
+    log.append_pairs([pair("r1")])
+    (tmp_path / "predictions").write_text("in the way")
+    began_utc = datetime.now(UTC)
+    since = []
+    for failed in (1, 2):
+        with pytest.raises((DeltaError, OSError)):
+            log.flush()
+        assert (log.failures, log.waiting, log.lost) == (failed, 3, 0)
+        assert log.last_error is not None
+        assert str(tmp_path / "predictions") in log.last_error
+        since.append(log.failing_since)
+    assert since[0] == since[1]
+    assert since[0] is not None
+    assert began_utc <= since[0] <= datetime.now(UTC)
+    assert log.problem == (
+        "3 rows of the prediction log wait in segments; moving them into Delta has failed since "
+        f"{since[0]:%Y-%m-%d %H:%M:%S} UTC: {log.last_error}"
+    )
+    (tmp_path / "predictions").unlink()
+    assert log.flush() == Moved(predictions=2, pairs=1)
+    assert (log.failures, log.failing_since, log.last_error, log.waiting, log.problem) == (
+        2,
+        None,
+        None,
+        0,
+        None,
+    )
+    log.close()
+
+
+def test_what_was_moved_before_a_move_failed_is_counted(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "front", NEVER)
+    log.append([prediction("r1")])
+    log.append_pairs([pair("r1")])
+    (tmp_path / "pairs").write_text("in the way")
+    with pytest.raises((DeltaError, OSError)):
+        log.flush()
+    assert (names(tmp_path), log.moved, log.waiting) == (["r1"], Moved(predictions=1), 1)
+    (tmp_path / "pairs").unlink()
+    assert log.close() == Moved(pairs=1)
+    assert log.moved == Moved(predictions=1, pairs=1)
 
 
 @pytest.mark.parametrize("writer", ["", "a/b", ".hidden"])
@@ -449,3 +505,268 @@ print(log.close(), flush=True)
     assert lines[0].startswith("prediction log: 100 of ")
     assert lines[-2:] == [str(Moved(predictions=3)), "not ended"]
     assert names(tmp_path) == ["r1", "r2", "r3"]
+
+
+# What follows takes folders and files away from a living writer.
+
+
+def place_of(folder: Path) -> Path:
+    (place,) = (folder / "segments").glob("front-*")
+    return place
+
+
+def remove_files(folder: Path) -> None:
+    for path in (*place_of(folder).iterdir(), folder / "segments" / ".gate"):
+        path.unlink()
+
+
+REMOVALS: dict[str, Callable[[Path], object]] = {
+    "one segment": lambda folder: segments(folder)[1].unlink(),
+    "all files of the segments folder": remove_files,
+    "the writer's folder": lambda folder: shutil.rmtree(place_of(folder)),
+    "the segments folder": lambda folder: shutil.rmtree(folder / "segments"),
+    "the log": shutil.rmtree,
+    "the writer's folder, made again by somebody": lambda folder: (
+        place := place_of(folder),
+        shutil.rmtree(place),
+        place.mkdir(),
+    ),
+}
+
+MOVES: dict[str, Callable[[Path], object]] = {
+    "the writer's folder moved away": lambda folder: place_of(folder).rename(folder / "away"),
+    "the log moved away": lambda folder: folder.rename(folder.parent / "away"),
+    "a copy of the log put back": lambda folder: (
+        folder.rename(folder.parent / "away"),
+        shutil.copytree(folder.parent / "away", folder),
+    ),
+    "a segment replaced by a copy": lambda folder: (
+        path := segments(folder)[1],
+        copy := path.read_bytes(),
+        path.unlink(),
+        path.write_bytes(copy),
+    ),
+}
+
+
+def segment_rows(folder: Path) -> list[str]:
+    """Name the rows that a recovery would find if the process ended now."""
+    lines = [line for path in segments(folder) for line in path.read_bytes().splitlines()]
+    return sorted(str(msgspec.json.decode(line)["request_id"]) for line in lines)
+
+
+@pytest.mark.parametrize("what", REMOVALS)
+def test_what_is_removed_while_serving_is_made_again_at_once(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "log"
+    log = PredictionLog(folder, "front", NEVER)
+    log.append([prediction("r1")])
+    log.append_pairs([pair("r1")])
+    REMOVALS[what](folder)
+    log.append([prediction("r2"), prediction("r3")])
+    log.append_pairs([pair("r2")])
+    assert segment_rows(folder) == ["r1", "r1", "r2", "r2", "r3"]
+    assert recover(folder) == Moved(), "a living writer was taken for a dead one"
+    assert log.flush() == Moved(predictions=3, pairs=2)
+    assert (names(folder), log.lost, log.failures, log.problem) == (["r1", "r2", "r3"], 0, 0, None)
+    assert sorted(read_pairs(folder)["request_id"]) == ["r1", "r2"]
+    log.append([prediction("r4")])
+    assert log.close() == Moved(predictions=1)
+    assert [path.name for path in (folder / "segments").iterdir()] == [".gate"]
+
+
+@pytest.mark.parametrize("what", [*REMOVALS, *MOVES])
+def test_what_is_removed_while_nobody_asks_is_made_again_by_the_next_move(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "log"
+    log = PredictionLog(folder, "front", NEVER)
+    log.append([prediction("r1")])
+    log.append_pairs([pair("r1")])
+    {**REMOVALS, **MOVES}[what](folder)
+    assert log.flush() == Moved(predictions=1, pairs=1)
+    assert place_of(folder).is_dir()
+    assert recover(folder) == Moved()
+    assert place_of(folder).is_dir(), "a living writer was taken for a dead one"
+    log.append([prediction("r2")])
+    assert log.close() == Moved(predictions=1)
+    assert (names(folder), log.lost, log.failures) == (["r1", "r2"], 0, 0)
+
+
+def test_rows_after_a_removal_outlive_their_process(tmp_path: Path) -> None:
+    run_to_its_end(
+        tmp_path,
+        FILLED + "import shutil\nshutil.rmtree(folder / 'segments')\nlog.append([prediction('r3')])\ndie()",
+    )
+    assert recover(tmp_path) == Moved(predictions=3)
+    assert names(tmp_path) == ["r1", "r2", "r3"]
+
+
+def test_a_folder_made_again_belongs_to_a_living_writer(tmp_path: Path) -> None:
+    body = FILLED + (
+        "import shutil\nshutil.rmtree(folder / 'segments')\nlog.append([prediction('r3')])\n"
+        "print('filled', flush=True)\nsys.stdin.read()"
+    )
+    with running(tmp_path, body) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "filled\n"
+        assert recover(tmp_path) == Moved()
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait(60)
+        assert recover(tmp_path) == Moved(predictions=3)
+
+
+def test_removing_again_and_again_loses_and_doubles_nothing_uncounted(tmp_path: Path) -> None:
+    """Another process looks for dead writers all the while, and the log moves all the while."""
+    with running(
+        tmp_path, "print('on', flush=True)\nwhile True: print(recover(folder), flush=True)"
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "on\n"
+        recovered: list[str] = []
+        reading = threading.Thread(target=lambda: recovered.extend(other.stdout or ()))
+        reading.start()
+        log = PredictionLog(tmp_path, "front", 0.005)
+        for number in range(1500):
+            log.append([prediction(f"r{number}")])
+            if number % 10 == 0:
+                shutil.rmtree(tmp_path / "segments", ignore_errors=True)
+        wait_for(lambda: log.waiting == 0)
+        log.close()
+        other.kill()
+        reading.join()
+    found = names(tmp_path)
+    assert len(found) == len(set(found))
+    assert len(found) + log.lost == 1500
+    assert {line.strip() for line in recovered if line.endswith("\n")} <= {str(Moved())}
+
+
+def block(path: Path) -> None:
+    """Put a regular file where a folder is."""
+    shutil.rmtree(path)
+    path.write_text("in the way")
+
+
+@pytest.mark.parametrize("name", ["segments", "."])
+def test_a_file_in_place_of_a_folder_is_told_and_heals(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "log"
+    log = PredictionLog(folder, "front", NEVER)
+    log.append([prediction("r1")])
+    block(folder / name)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"File exists|Not a directory"):
+            log.append([prediction("refused")])
+    assert log.problem is not None
+    assert log.problem.startswith("the prediction log cannot keep rows: ")
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
+        log.flush()
+    assert (log.failures, log.waiting) == (1, 1)
+    (folder / name).unlink()
+    log.append([prediction("r2")])
+    assert segment_rows(folder) == ["r1", "r2"]
+    assert log.problem is not None, "moving has not been tried again"
+    assert log.close() == Moved(predictions=2)
+    assert (names(folder), log.lost, log.problem) == (["r1", "r2"], 0, None)
+
+
+def test_a_full_disk_when_a_segment_is_to_be_rescued_keeps_it_for_later(tmp_path: Path) -> None:
+    body = """
+import resource, shutil
+log = PredictionLog(folder, "front", NEVER)
+log.append([prediction("r1"), prediction("r2")])
+shutil.rmtree(folder / "segments")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        log.append([prediction("lost")])
+    except OSError as error:
+        print("refused", flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.append([prediction("r3")])
+print(log.close(), flush=True)
+"""
+    with running(tmp_path, body) as child:
+        said, _ = child.communicate(timeout=120)
+    assert said.splitlines() == ["refused", "refused", str(Moved(predictions=3)), "not ended"]
+    assert names(tmp_path) == ["r1", "r2", "r3"]
+
+
+def test_sealed_segments_that_are_removed_before_they_are_moved_are_counted(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "front", NEVER)
+    for table in ("predictions", "pairs"):
+        (tmp_path / table).write_text("in the way")
+    log.append([prediction("r1"), prediction("r2")])
+    log.append_pairs([pair("r1")])
+    with pytest.raises((DeltaError, OSError)):
+        log.flush()
+    log.append([prediction("r3")])
+    shutil.rmtree(tmp_path / "segments")
+    for table in ("predictions", "pairs"):
+        (tmp_path / table).unlink()
+    assert log.waiting == 4
+    assert log.flush() == Moved(predictions=1, lost=3)
+    assert (log.lost, log.waiting, names(tmp_path)) == (3, 0, ["r3"])
+    assert log.close() == Moved()
+
+
+def test_a_segment_that_is_removed_once_its_rows_are_in_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_then_remove(*given: Any, **named: Any) -> None:
+        write_deltalake(*given, **named)
+        shutil.rmtree(tmp_path / "segments", ignore_errors=True)
+
+    log = PredictionLog(tmp_path, "front", NEVER)
+    log.append([prediction("r1")])
+    monkeypatch.setattr("tidewheel.serving.prediction_log.write_deltalake", write_then_remove)
+    assert log.flush() == Moved(predictions=1)
+    monkeypatch.undo()
+    assert log.close() == Moved()
+    assert (names(tmp_path), log.lost) == (["r1"], 0)
+
+
+def test_rows_that_somebody_cut_off_a_segment_are_counted(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "front", NEVER)
+    log.append([prediction("r1"), prediction("r2"), prediction("r3")])
+    (segment,) = segments(tmp_path)
+    segment.write_bytes(segment.read_bytes().splitlines(keepends=True)[0])
+    log.append([prediction("r4")])
+    assert log.flush() == Moved(predictions=2, lost=2)
+    assert names(tmp_path) == ["r1", "r4"]
+    log.close()
+
+
+def test_a_log_that_was_moved_away_and_is_put_back_doubles_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    log = PredictionLog(folder, "front", NEVER)
+    log.append([prediction("r1")])
+    folder.rename(tmp_path / "away")
+    log.append([prediction("r2")])
+    log.append_pairs([pair("r1")])
+    shutil.rmtree(folder, ignore_errors=True)
+    (tmp_path / "away").rename(folder)
+    log.append([prediction("r3")])
+    assert log.close() == Moved(predictions=3, pairs=1)
+    assert names(folder) == ["r1", "r2", "r3"]
+    assert read_pairs(folder)["request_id"].to_list() == ["r1"]
+
+
+def test_a_file_that_has_the_name_of_the_next_segment_is_passed_over(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "front", NEVER)
+    (place_of(tmp_path) / "000000001.predictions.jsonl").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        log.append([prediction("refused")])
+    log.append([prediction("r1")])
+    assert log.close() == Moved(predictions=1)
+    assert names(tmp_path) == ["r1"]
+
+
+@pytest.mark.parametrize("name", ["predictions", "predictions/_delta_log"])
+def test_a_table_that_is_removed_begins_anew_with_the_rows_that_wait(tmp_path: Path, name: str) -> None:
+    log = PredictionLog(tmp_path, "front", NEVER)
+    for number in (1, 2):
+        log.append([prediction(f"r{number}")])
+        log.flush()
+    log.append([prediction("r3")])
+    shutil.rmtree(tmp_path / name)
+    assert log.flush() == Moved(predictions=1)
+    log.append([prediction("r4")])
+    assert log.close() == Moved(predictions=1)
+    assert (names(tmp_path), log.failures) == (["r3", "r4"], 0)

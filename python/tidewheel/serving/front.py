@@ -327,7 +327,13 @@ class Front:
             "rungs": [rung.name for rung in self._in_force.rungs],
             "counts": dict(self._counts),
             "shadow": {**self._shadow.counts, "rows_waiting": self._shadow.n_rows},
-            "log": {**asdict(self._log.moved), "failed_moves": self._log.failures},
+            "log": {
+                **asdict(self._log.moved),
+                "waiting": self._log.waiting,
+                "failed_moves": self._log.failures,
+                "failing_since": since.isoformat() if (since := self._log.failing_since) else None,
+                "last_error": self._log.last_error,
+            },
         }
 
     def close(self) -> None:

@@ -11,6 +11,9 @@ that. The lock of a writer's folder belongs to its process and is dropped by the
 left by a dead writer, and is moved by the next one that starts or flushes. Two processes that met on one segment could
 not both commit it: Delta refuses the second.
 
+Folders and segments that somebody removes are made again at the next append or move, and what the open segment held is
+written again. Gone are the rows of a sealed segment that was removed before it was moved: they are counted as lost.
+
 The Delta tables are `<folder>/predictions` and `<folder>/pairs`.
 """
 
@@ -21,9 +24,10 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,10 +48,13 @@ from tidewheel.serving.log_records import (
     parse_each,
     parse_lines,
 )
-from tidewheel.serving.log_segments import Segment, claim_dead, open_place, remove_place
+from tidewheel.serving.log_segments import Place, Segment, claim_dead, remove_place
 
 ATTEMPTS_MAX = 20
 """Appends seldom conflict (only over who creates the table); each lost attempt means that another writer won."""
+
+ERROR_LENGTH_MAX = 300
+"""The text of an error is kept up to this length: one line of it names the table and the cause."""
 
 COMMIT_BYTES = 64 << 20
 """Segments are moved by so many bytes at a time: bounds the memory after a long time without Delta."""
@@ -60,13 +67,15 @@ class Moved:
     """Count what was moved into Delta: rows of each table, and lines that had to be left out.
 
     `torn` lines were cut off by the end of their process, before any answer; `unreadable` ones are something else, and
-    their segment is kept under another name.
+    their segment is kept under another name. `lost` rows were appended by a living writer and were gone when they were to
+    be moved: their segment had been removed or cut. What a dead writer lost is not known.
     """
 
     predictions: int = 0
     pairs: int = 0
     torn: int = 0
     unreadable: int = 0
+    lost: int = 0
 
     def __add__(self, other: "Moved") -> "Moved":
         return Moved(
@@ -74,6 +83,7 @@ class Moved:
             self.pairs + other.pairs,
             self.torn + other.torn,
             self.unreadable + other.unreadable,
+            self.lost + other.lost,
         )
 
 
@@ -81,7 +91,8 @@ class PredictionLog:
     """Write a prediction log: one for each process that answers; its threads may share it.
 
     Opening it moves what dead writers left. Use it as a context manager, or `close` it: then everything is in Delta.
-    Whatever else ends the process, nothing is lost: the next writer, or `recover`, moves it.
+    Whatever else ends the process, nothing is lost: the next writer, or `recover`, moves it. While a folder cannot be made
+    again or the disk is full, `append` raises and `problem` says so; both heal by themselves.
 
     Args:
         folder: Of the log, on a disk of this machine; made if need be.
@@ -102,13 +113,16 @@ class PredictionLog:
         self._flush_s = flush_s
         # A name may come again with the next process; the transactions that Delta remembers of it would, too.
         self._writer = f"{writer}-{uuid4().hex[:12]}"
-        self._lock: int | None
-        self._place, self._lock = open_place(self._folder, self._writer)
+        self._place = Place(self._folder, self._writer)
+        self._is_open = True
         self._segments = {name: Segment(name) for name in SCHEMAS}
-        self._encoder = msgspec.json.Encoder()
+        self._encode_lines = msgspec.json.Encoder().encode_lines
         self._moving = threading.Lock()
         self._moved = Moved()
         self._failures = 0
+        self._failing_since: datetime | None = None
+        self._last_error: str | None = None
+        self._append_error: str | None = None
         self._closing = threading.Event()
         self._try_flush()
         self._thread = threading.Thread(target=self._flush_often, name=f"log of {writer}", daemon=True)
@@ -122,17 +136,55 @@ class PredictionLog:
 
     @property
     def failures(self) -> int:
-        """Count the moves that failed since the last one that did not; the rows wait in their segments meanwhile."""
+        """Count the moves that failed since the log was opened, whoever asked for them; the rows waited meanwhile."""
         return self._failures
+
+    @property
+    def failing_since(self) -> datetime | None:
+        """Give the wall time of the first of the moves that have failed in a row up to now; None if the last one did not."""
+        return self._failing_since
+
+    @property
+    def last_error(self) -> str | None:
+        """Say why the last move failed; None if it did not."""
+        return self._last_error
+
+    @property
+    def lost(self) -> int:
+        """Count the rows that are gone: their segments were removed or cut before they could be moved."""
+        return self._moved.lost
+
+    @property
+    def waiting(self) -> int:
+        """Count the rows that were appended and are not yet in Delta."""
+        return sum(segment.waiting for segment in self._segments.values())
+
+    @property
+    def problem(self) -> str | None:
+        """Say in one sentence what is wrong with the log now; None if nothing is.
+
+        Rows that cannot be kept come before rows that wait. That they cannot be kept is taken back by the next append or
+        move that succeeds. Rows `lost` are no problem of now: what lost them is over.
+        """
+        # Each is read once: another thread may take it back in between.
+        append_error, since, last_error = self._append_error, self._failing_since, self._last_error
+        if append_error is not None:
+            return f"the prediction log cannot keep rows: {append_error}"
+        if since is not None:
+            return (
+                f"{self.waiting} rows of the prediction log wait in segments; moving them into Delta has failed since "
+                f"{since:%Y-%m-%d %H:%M:%S} UTC: {last_error}"
+            )
+        return None
 
     def append(self, records: Sequence[Prediction]) -> None:
         """Keep predictions; once this returns they outlive the process.
 
         Raises:
-            OSError: The disk is full or gone; then none of `records` is kept.
+            OSError: The disk is full, or the folder is gone and cannot be made again; then none of `records` is kept.
             InputError: The log is closed.
 
-        Cost: some 6 us for one record.
+        Cost: some 7 us for one record, one of them for looking whether its segment was removed.
         """
         self._append(self._segments["predictions"], records)
 
@@ -150,14 +202,19 @@ class PredictionLog:
             DeltaError, OSError: The table cannot be written; the rows wait in their segments.
             ConflictError: Other writers won too often; likewise.
         """
+        moved = Moved()
         with self._moving:
-            last = {segment.table: self._seal(segment) for segment in self._segments.values()}
-            moved = _move(self._folder, self._place, last)
-            self._moved += moved
-            recovered = recover(self._folder)
-            self._moved += recovered
-            self._failures = 0
-        return moved + recovered
+            try:
+                for part in self._move_all():
+                    self._moved += part
+                    moved += part
+            except Exception as error:
+                self._failures += 1
+                self._failing_since = self._failing_since or datetime.now(UTC)
+                self._last_error = _words(error)
+                raise
+            self._failing_since = self._last_error = self._append_error = None
+        return moved
 
     def close(self) -> Moved:
         """Move what is left and give the writer's folder up; closing twice does no harm.
@@ -168,12 +225,12 @@ class PredictionLog:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._lock is None:
+        if not self._is_open:
             return Moved()
         moved = self.flush()
-        remove_place(self._place)
-        os.close(self._lock)
-        self._lock = None
+        remove_place(self._place.path)
+        self._place.close()
+        self._is_open = False
         return moved
 
     def __enter__(self) -> Self:
@@ -187,15 +244,28 @@ class PredictionLog:
     def _append(self, segment: Segment, records: Sequence[Prediction] | Sequence[Pair]) -> None:
         if not records:
             return
-        lines = self._encoder.encode_lines(records)
+        lines = self._encode_lines(records)
         with segment.lock:
             if self._closing.is_set():
                 raise InputError("the prediction log must be open to be appended to; it is closed")
-            segment.append(self._place, lines)
+            try:
+                segment.append(self._place, lines, len(records))
+            except OSError as error:
+                self._append_error = _words(error)
+                raise
+            self._append_error = None
+
+    def _move_all(self) -> Iterator[Moved]:
+        """Move what was appended up to now, then what dead writers left; count each commit once it is made."""
+        self._place.renew()
+        last = {name: self._seal(segment) for name, segment in self._segments.items()}
+        sealed = {name: segment.sealed for name, segment in self._segments.items()}
+        yield from _move(self._folder, self._place.path, last, sealed)
+        yield from _recover(self._folder)
 
     def _seal(self, segment: Segment) -> int:
         with segment.lock:
-            segment.seal()
+            segment.seal(self._place)
             return segment.number
 
     def _flush_often(self) -> None:
@@ -207,7 +277,6 @@ class PredictionLog:
             self.flush()
         except Exception as error:
             # Serving goes on, whatever it is: the rows are safe where they are, and the next round takes them along.
-            self._failures += 1
             _logger.warning("prediction log %s: rows wait in segments: %s", self._folder, error)
 
 
@@ -220,18 +289,7 @@ def recover(folder: Path | str) -> Moved:
     Raises:
         DeltaError, OSError, ConflictError: As `PredictionLog.flush`; what could not be moved stays for the next call.
     """
-    folder = Path(folder)
-    if not (folder / "segments").is_dir():
-        return Moved()
-    moved = Moved()
-    with ExitStack() as locks:
-        claimed = claim_dead(folder)
-        for _, lock in claimed:
-            locks.callback(os.close, lock)
-        for place, _ in claimed:
-            moved += _move(folder, place, None)
-            remove_place(place)
-    return moved
+    return sum(_recover(Path(folder)), Moved())
 
 
 def read_log(
@@ -342,21 +400,64 @@ def _committed(table: DeltaTable | None, writer: str) -> int:
     return 0 if table is None else table.transaction_version(writer) or 0
 
 
-def _move(folder: Path, place: Path, last: dict[TableName, int] | None) -> Moved:
-    """Move the sealed segments of one writer: those up to number `last` of each table, or all of a dead one's."""
-    moved = Moved()
+def _words(error: Exception) -> str:
+    """Give an error's kind and its first line; Delta's may go on for many."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:ERROR_LENGTH_MAX]
+
+
+def _recover(folder: Path) -> Iterator[Moved]:
+    """Move what dead writers left, and count each commit once it is made."""
+    if not (folder / "segments").is_dir():
+        return
+    with ExitStack() as locks:
+        claimed = claim_dead(folder)
+        for _, lock in claimed:
+            locks.callback(os.close, lock)
+        for place, _ in claimed:
+            yield from _move(folder, place, None, None)
+            remove_place(place)
+
+
+def _move(
+    folder: Path,
+    place: Path,
+    last: Mapping[TableName, int] | None,
+    known: Mapping[TableName, dict[int, int]] | None,
+) -> Iterator[Moved]:
+    """Move the sealed segments of one writer: those up to number `last` of each table, or all of a dead one's.
+
+    Of a living writer it is `known` how many rows each of them holds; what is settled is taken out of there. A file that it
+    does not know is a copy that somebody put back: its rows are in, or were rescued into another segment.
+    """
     for table in SCHEMAS:
-        segments = [(int(path.name.split(".")[0]), path) for path in sorted(place.glob(f"*.{table}.jsonl"))]
-        sealed = [(number, path) for number, path in segments if last is None or number <= last[table]]
-        if not sealed:
+        segments = {int(path.name.split(".")[0]): path for path in sorted(place.glob(f"*.{table}.jsonl"))}
+        rows = dict.fromkeys(segments, 0) if known is None else known[table]
+        ends = math.inf if last is None else last[table]
+        for number in segments.keys() - rows.keys():
+            if number <= ends:
+                segments[number].unlink(missing_ok=True)
+        due = sorted(number for number in tuple(rows) if number <= ends)
+        if not due:
             continue
         committed = _committed(_open_table(folder / table), place.name)
-        for number, path in sealed:
+        sealed, lost = [], 0
+        for number in due:
             if number <= committed:  # its rows are in: the writer was ended between commit and deletion
-                path.unlink()
-        for batch in _batches([each for each in sealed if each[0] > committed]):
-            moved += _move_batch(folder, place.name, table, batch)
-    return moved
+                rows.pop(number)
+                if number in segments:
+                    segments[number].unlink(missing_ok=True)
+            elif number in segments:
+                sealed.append((number, segments[number]))
+            else:
+                lost += rows.pop(number)
+        if lost:
+            _logger.error(
+                "prediction log %s: %d rows lost: their segments of %s are gone", folder, lost, table
+            )
+            yield Moved(lost=lost)
+        for batch in _batches(sealed):
+            yield _move_batch(folder, place.name, table, batch, rows)
 
 
 def _batches(segments: list[tuple[int, Path]]) -> Iterator[list[tuple[int, Path]]]:
@@ -372,13 +473,15 @@ def _batches(segments: list[tuple[int, Path]]) -> Iterator[list[tuple[int, Path]
         yield batch
 
 
-def _move_batch(folder: Path, writer: str, table: TableName, batch: list[tuple[int, Path]]) -> Moved:
-    """Move some segments in one commit, then delete them."""
+def _move_batch(
+    folder: Path, writer: str, table: TableName, batch: list[tuple[int, Path]], known: dict[int, int]
+) -> Moved:
+    """Move some segments in one commit, then delete them; rows that are `known` of and not found are lost."""
     frames, moved = [], Moved()
-    for _, path in batch:
+    for number, path in batch:
         frame, counted = _read_segment(path, table)
         frames.append(frame)
-        moved += counted
+        moved += counted + Moved(lost=max(0, known.get(number, 0) - frame.height - counted.unreadable))
         if counted.unreadable:
             aside = folder / "unreadable"
             aside.mkdir(exist_ok=True)
@@ -387,8 +490,9 @@ def _move_batch(folder: Path, writer: str, table: TableName, batch: list[tuple[i
     rows = pl.concat(frames)
     if rows.height:
         _commit(folder / table, rows, (writer, batch[-1][0]))
-    for _, path in batch:
-        path.unlink()
+    for number, path in batch:
+        known.pop(number, None)
+        path.unlink(missing_ok=True)
     return moved
 
 
