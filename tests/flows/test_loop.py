@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tidewheel.ledger.history import Reign, champion_of, reigns
 from tidewheel.ledger.records import Decision, Finding
 from tidewheel.monitoring.windows import month_of
 from tidewheel.operations.workplace import Workplace
-from tidewheel.serving.prediction_log import read_log
+from tidewheel.serving.prediction_log import append_batch, read_log
 
 FIRST_UTC = datetime(2021, 4, 1, tzinfo=UTC)
 MAY_UTC = datetime(2021, 5, 1, tzinfo=UTC)
@@ -221,6 +221,24 @@ def change(project: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
     assert old in text
     file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_month_in_which_callers_sent_again_is_judged_as_if_they_had_not(
+    year: Year, copy: Path, tmp_path: Path
+) -> None:
+    """Every second row of June is in the log five times more, sometimes with an error, some of them days later."""
+    june = month_of(JUNE_UTC, time_zone="UTC")
+    matured_utc = datetime(2021, 7, 3, tzinfo=UTC)
+    serve_rest(Workplace.open(copy), june, FIRST_UTC)
+    shutil.copytree(copy, tmp_path / "again")
+    again = Workplace.open(tmp_path / "again")
+    log = read_log(again.log_uri, where=(pl.col("at_utc") >= JUNE_UTC) & (pl.col("source") == "batch"))
+    for sent in range(1, 6):
+        later = pl.col("wall_utc") + timedelta(days=sent)
+        append_batch(again.log_uri, log.gather_every(2).with_columns(wall_utc=later, error=pl.lit("timeout")))
+    found = [monitor(str(folder), matured_utc) for folder in (copy, tmp_path / "again")]
+    assert found[0]
+    assert found[0] == found[1]
 
 
 def test_evidence_for_other_criteria_deploys_nothing(year: Year, copy: Path) -> None:

@@ -173,6 +173,115 @@ def test_requests_are_counted_by_assigned_arm_and_key() -> None:
     assert sorted(arm.shares("slow_rate")) == [0.0, 0.5]
 
 
+def outcomes_of(log: pl.DataFrame):  # type: ignore[no-untyped-def]  # a shorthand
+    return outcomes_from_log(log, candidate="b", champion="a", slow_ms=50.0)
+
+
+def counted(log: pl.DataFrame, arm: str = "candidate") -> list[tuple[int, ...]]:
+    """Give requests, errors, timed, slow and non-finite ones of each key of an arm, most requests first."""
+    found = getattr(outcomes_of(log).latest, arm)
+    return sorted(
+        zip(*(getattr(found, name).tolist() for name in found.__slots__), strict=True), reverse=True
+    )
+
+
+def sends(*changes: dict[str, object]) -> pl.DataFrame:
+    """Make sends of one request of the candidate's arm, a minute apart, each with its changes."""
+    first = make_log(len(changes)).with_columns(
+        request_id=pl.lit("r"),
+        row=pl.lit(0, pl.Int64),
+        key=pl.lit("k"),
+        arm=pl.lit("candidate"),
+        assigned_model=pl.lit("b"),
+        model_version=pl.lit("b"),
+        score=pl.lit(0.5),
+        latency_ms=pl.lit(5.0),
+    )
+    rows = [{**row, **change} for row, change in zip(first.to_dicts(), changes, strict=True)]
+    return pl.DataFrame(rows, schema=first.schema)
+
+
+FAILED: dict[str, object] = {"error": "timeout", "model_version": "a"}
+SLOW: dict[str, object] = {"latency_ms": 90.0}
+NON_FINITE: dict[str, object] = {"error": "non-finite score", "model_version": "a"}
+UNTIMED: dict[str, object] = {"latency_ms": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([{}] * 20, [(1, 0, 1, 0, 0)]),
+        ([{}, FAILED, {}], [(1, 1, 1, 0, 0)]),
+        ([FAILED, {}, {}], [(1, 1, 1, 0, 0)]),
+        ([{}, {}, SLOW], [(1, 0, 1, 1, 0)]),
+        ([SLOW, FAILED, NON_FINITE], [(1, 1, 1, 1, 1)]),
+        ([UNTIMED, {}], [(1, 0, 1, 0, 0)]),
+        ([UNTIMED, UNTIMED], [(1, 0, 0, 0, 0)]),
+        ([{}, {"key": "other"}], [(1, 0, 1, 0, 0)]),
+        ([{"generation": 3}, {"generation": 4, **FAILED}], [(1, 1, 1, 0, 0)]),
+        ([{"row": 0}, {"row": 1}, {"row": 1, **SLOW}], [(2, 0, 2, 1, 0)]),
+        ([{"request_id": "r"}, {"request_id": "s"}], [(2, 0, 2, 0, 0)]),
+    ],
+    ids=[
+        "20 alike",
+        "failed later",
+        "failed first",
+        "slow last",
+        "each in another way",
+        "timed once",
+        "never timed",
+        "another key",
+        "another plan",
+        "rows of one request",
+        "two requests",
+    ],
+)
+def test_a_request_sent_again_counts_once_by_its_worst_outcome(
+    changes: list[dict[str, object]], expected: list[tuple[int, ...]]
+) -> None:
+    log = sends(*changes)
+    assert counted(log) == expected
+    assert counted(log.reverse()) == expected
+
+
+def test_a_request_sent_again_stands_where_its_first_send_stands_with_that_key() -> None:
+    log = make_log(700)
+    again = log.filter(pl.col("arm") == "candidate").head(20)
+    late = again.with_columns(
+        wall_utc=pl.col("wall_utc") + timedelta(days=9), key=pl.lit("another"), error=pl.lit("timeout")
+    )
+    first = pl.col("request_id").is_in(again["request_id"].implode())
+    failed_at_first = log.with_columns(
+        error=pl.when(first).then(pl.lit("timeout")).otherwise(pl.col("error"))
+    )
+    assert judge(pl.concat([log, late])) == judge(failed_at_first)
+
+
+def test_each_arm_counts_what_was_sent_to_it() -> None:
+    log = sends({}, {"arm": "baseline", "assigned_model": "a", "model_version": "a", "key": "other"}, FAILED)
+    assert counted(log) == [(1, 1, 1, 0, 0)]
+    assert counted(log, "baseline") == [(1, 0, 1, 0, 0)]
+
+
+def test_sends_of_another_rollout_do_not_make_a_request_worse() -> None:
+    log = make_log(700)
+    earlier = log.with_columns(
+        generation=pl.lit(2, pl.Int64),
+        error=pl.lit("timeout"),
+        wall_utc=pl.col("wall_utc") - timedelta(days=9),
+    )
+    assert judge(pl.concat([earlier, log])) == judge(log)
+
+
+def test_one_caller_who_sends_again_and_again_decides_nothing() -> None:
+    """20 sends of one failing request are one failure, not the harm of 20."""
+    log = make_log(300)
+    one = log.filter(pl.col("arm") == "candidate").head(1).with_columns(error=pl.lit("timeout"))
+    many = pl.concat([log, *[one] * 400])
+    assert judge(many).n_requests == 300
+    assert judge(many).verdict == judge(log).verdict == "hold"
+
+
 def test_a_log_without_a_column_is_refused() -> None:
     with pytest.raises(InputError, match="a prediction log must have the column `score`; got "):
         judge(make_log(5).drop("score"))
@@ -252,6 +361,43 @@ QUALITY = Quality(margin=0.005, harm=0.01)
 def test_quality_verdicts(pairs: pl.DataFrame, quality: Quality, verdict: str) -> None:
     decision = decide_quality(pairs, quality, 0.05)
     assert decision.verdict == verdict, decision.reason
+
+
+def named_pairs(**changes: float) -> pl.DataFrame:
+    """Make pairs as the log names them: four rows a request, one pair of models."""
+    pairs = make_pairs(20, **changes)
+    return pairs.with_columns(
+        request_id=pl.format("r{}", pl.int_range(pl.len()) // 4),
+        row=pl.int_range(pl.len()) % 4,
+        champion=pl.lit("a"),
+        candidate=pl.lit("b"),
+        wall_utc=pl.col("at_utc"),
+        error=pl.lit(None, pl.String),
+    )
+
+
+def test_pairs_of_a_request_sent_again_count_once() -> None:
+    pairs = named_pairs()
+    expected = decide_quality(pairs, QUALITY, 0.05)
+    assert expected.n_requests == pairs.height
+    for again in ([pairs] * 3, [pairs, *[pairs.head(100)] * 50]):
+        assert decide_quality(pl.concat(again), QUALITY, 0.05) == expected
+
+
+def test_a_pair_that_lacked_a_score_once_lacks_it() -> None:
+    pairs = named_pairs()
+    late = pl.col("wall_utc") + timedelta(hours=1)
+    failed = pairs.head(100).with_columns(
+        wall_utc=late, score_candidate=pl.lit(None, pl.Float64), error=pl.lit("candidate: timeout")
+    )
+    decision = decide_quality(pl.concat([pairs, failed]), QUALITY, 0.05)
+    assert decision.reason == "100 of 4000 labelled pairs lack a score"
+
+
+def test_pairs_of_other_models_are_pairs_of_their_own() -> None:
+    pairs = named_pairs()
+    both = pl.concat([pairs, pairs.with_columns(candidate=pl.lit("c"))])
+    assert decide_quality(both, QUALITY, 0.05).n_requests == 2 * pairs.height
 
 
 def test_quality_measures_the_paired_gain_and_says_what_it_needs() -> None:
@@ -373,6 +519,16 @@ def test_quality_in_the_arms(score: float, margin: float, verdict: str) -> None:
     quality = Quality(margin=margin, harm=0.1)
     decision = decide_arm_quality(label_log(score), quality, 0.05, candidate="b", champion="a")
     assert decision.verdict == verdict, decision.reason
+
+
+def test_quality_in_the_arms_counts_a_request_sent_again_once() -> None:
+    quality = Quality(margin=0.1, harm=0.1)
+    log = label_log(0.2).with_columns(row=pl.lit(0, pl.Int64))
+    later = log.head(50).with_columns(at_utc=pl.col("at_utc") + timedelta(days=9))
+    unanswered = later.with_columns(score=pl.lit(None, pl.Float64))
+    sent = pl.concat([log, *[later] * 20, unanswered])
+    decision = decide_arm_quality(sent, quality, 0.05, candidate="b", champion="a")
+    assert decision == decide_arm_quality(log, quality, 0.05, candidate="b", champion="a")
 
 
 def test_quality_in_the_arms_refuses_what_it_cannot_bound() -> None:

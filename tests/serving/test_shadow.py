@@ -80,3 +80,20 @@ def test_no_pair_is_told_apart_from_no_difference() -> None:
 def test_wrong_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         compare_pairs(make_pairs(), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_request_sent_again_is_one_pair_of_the_same_models() -> None:
+    pairs = make_pairs().with_columns(
+        request_id=pl.format("r{}", pl.int_range(pl.len()) // 4),
+        row=pl.int_range(pl.len()) % 4,
+        champion=pl.lit("a"),
+        candidate=pl.lit("b"),
+    )
+    disagreeing = pairs.filter(pl.col("origin") == "EWR").head(10)
+    once = compare_pairs(pairs, slice_by=["origin"])
+    again = compare_pairs(pl.concat([pairs, *[disagreeing] * 40]), slice_by=["origin"])
+    assert (again.pairs, again.raised, again.lowered) == (once.pairs, once.raised, once.lowered)
+    assert again.mean_difference == pytest.approx(once.mean_difference)
+    assert [each.pairs for each in again.slices] == [each.pairs for each in once.slices]
+    other = pairs.with_columns(candidate=pl.lit("c"))
+    assert compare_pairs(pl.concat([pairs, other])).pairs == 2 * once.pairs

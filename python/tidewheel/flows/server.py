@@ -17,6 +17,7 @@ from tidewheel.report.story import RequestCounts
 from tidewheel.serving.control_ray import Control, FrontAddress, connect
 from tidewheel.serving.prediction_log import read_log
 from tidewheel.serving.replay import replay
+from tidewheel.serving.retries import IDENTITY
 
 CONNECTIONS = 4
 """Requests on their way at once: they keep two cores busy, and more would only wait for each other and look slow."""
@@ -56,7 +57,7 @@ class HttpChannel:
         ids = rows[self._workplace.settings.data.row_id].implode()
         mine = (pl.col("source") == "http") & (pl.col("generation") >= self._from_generation)
         where = mine & pl.col("request_id").is_in(ids)
-        logged = read_log(self._workplace.log_uri, where=where, columns=["request_id"]).height
+        logged = read_log(self._workplace.log_uri, where=where, columns=IDENTITY).n_unique()
         answered = result.statuses.get(200, 0)
         return RequestCounts(
             sent=result.sent, answered=answered, errors=result.sent - answered, logged=logged

@@ -30,6 +30,7 @@ from tidewheel.operations.workplace import Workplace
 from tidewheel.project.criteria import Measurement
 from tidewheel.retrain.window import training_rows
 from tidewheel.serving.prediction_log import read_log, recover
+from tidewheel.serving.retries import keep_worst
 
 EVENT = "tidewheel.finding"
 
@@ -59,7 +60,7 @@ def watch(project: str, now_utc: datetime, environment: str) -> list[Finding]:
             if finding.action != WAIT_FOR_LABELS
         }
         recover(workplace.log_uri)
-        log = read_log(workplace.log_uri, where=pl.col("at_utc") < now_utc, columns=["request_id", "at_utc"])
+        log = read_answers(workplace, now_utc)
         for window, rows in cut_months(log, time_zone=settings.data.time_zone):
             is_due = window.is_over(now_utc, settings.labels.maturity_days)
             if not is_due or (window.starts_utc, window.ends_utc) in judged:
@@ -74,6 +75,13 @@ def watch(project: str, now_utc: datetime, environment: str) -> list[Finding]:
                     tell(project, finding)
                     found.append(finding)
     return found
+
+
+def read_answers(workplace: Workplace, now_utc: datetime) -> pl.DataFrame:
+    """Read request_id and event time of each row that was answered before `now_utc`, once however often it was sent."""
+    columns = ["request_id", "row", "at_utc", "wall_utc", "error"]
+    log = read_log(workplace.log_uri, where=pl.col("at_utc") < now_utc, columns=columns)
+    return keep_worst(log).select("request_id", "at_utc")
 
 
 def gather(

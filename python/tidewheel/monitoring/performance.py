@@ -115,7 +115,8 @@ def measure_window(
 
     Args:
         window: The window.
-        rows: Its predictions: columns score, label (null while not known), and `unit`.
+        rows: Its predictions, each answered row once (`serving.retries.keep_worst`): columns score, label (null while not
+            known), and `unit`.
         labels: When a window is mature.
         now_utc: The time of judging.
         model_id: Whose answers these are.

@@ -32,6 +32,7 @@ from tidewheel.serving.rates import (
     sample_ratio_pvalue,
     units_needed,
 )
+from tidewheel.serving.retries import PAIR_WITHIN, keep_worst
 
 GuardVerdict = Literal["promote", "roll back", "hold", "no data"]
 
@@ -243,12 +244,14 @@ def decide_quality(
 
     For each pair the gain is loss(champion) - loss(candidate), with loss (score - label)^2 for "brier" and
     -log(score of what happened) for "log_loss"; for "roc_auc" it is AUC(candidate) - AUC(champion) within each
-    unit, and each unit with labels of both kinds counts once. The mean gain is bounded over independent units by
+    unit, and each unit with labels of both kinds counts once. What a caller sent again is one pair of the same two
+    models, the worst one (`serving.retries`). The mean gain is bounded over independent units by
     `rates.ratio_bounds`, at every number of units together. Where the share of positives differs much from unit to
     unit, the Brier gain swings with it and "roc_auc" needs far fewer units.
 
     Args:
-        pairs: Columns unit, at_utc, score_champion, score_candidate, label (bool or 0/1; null while not due).
+        pairs: Columns unit, at_utc, score_champion, score_candidate, label (bool or 0/1; null while not due), and those that
+            name a pair as far as they are there: request_id, row, champion, candidate.
         quality: Metric, margin, harm, `units_min` (the burn-in before any verdict) and claim.
         alpha: Chance of a wrong promotion ever, and of a wrong roll back ever.
         closed_until_utc: Units with a pair at or after this time still come in and are left out; None counts all.
@@ -262,7 +265,7 @@ def decide_quality(
         InputError: A column is missing, or a label is neither 0 nor 1.
     """
     check_columns(pairs, ["unit", "at_utc", "score_champion", "score_candidate", "label"], "a table of pairs")
-    closed = pairs
+    closed = pairs = keep_worst(pairs, PAIR_WITHIN)
     if closed_until_utc is not None:
         closed = pairs.filter(pl.col("at_utc").max().over("unit") < closed_until_utc)
     labelled = closed.filter(pl.col("label").is_not_null())
@@ -350,7 +353,8 @@ def decide_arm_quality(
 ) -> GuardDecision:
     """Judge the loss of what each arm answered, by keys, for labels that depend on the answer (or as a check).
 
-    Far weaker than pairs: the keys differ between the arms. The unit is the key, which the hash drew.
+    Far weaker than pairs: the keys differ between the arms. The unit is the key, which the hash drew. What a caller
+    sent again counts once in each arm, by its worst send (`serving.retries`) among those that have a score.
 
     Args:
         log: As for `outcomes_from_log`, with a column label (null while not due), and label_at_utc, if it is
@@ -381,7 +385,8 @@ def decide_arm_quality(
         | ((pl.col("arm") == "baseline") & (pl.col("assigned_model") == champion)),
         pl.col("label").is_not_null(),
         pl.col("score").cast(pl.Float64).is_finite().fill_null(False),
-    ).sort(order, "request_id")
+    )
+    rows = keep_worst(rows, ["arm"]).sort(order, "request_id")
     rows = rows.select("arm", "key", loss=_losses(rows["score"], _labels(rows["label"]), "brier"))
     arms = _key_losses(rows)
     if min(arm.size for arm in arms) == 0:

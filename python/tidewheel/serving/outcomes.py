@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tidewheel.errors import InputError
 from tidewheel.serving.rates import Values, look_sizes
+from tidewheel.serving.retries import merge_sends
 
 Counts = NDArray[np.int64]
 
@@ -88,9 +89,13 @@ def outcomes_from_log(
     or infinite or its error says "non-finite". Only rows of the arms "candidate" and "baseline" count, so that
     both are read at the same time and behind the same handle.
 
+    What a caller sent again counts once in each arm, see `serving.retries`: it failed, was slow or non-finite if any of its
+    sends was, and it stands where its first send stands, with that one's key. So a retry that comes after a look can make
+    this look worse, and cannot move any other request from one look to the next.
+
     Args:
         log: Columns key, arm, assigned_model, model_version, score, latency_ms, error, generation, request_id and
-            wall_utc (or, where that is missing, at_utc), which orders the requests.
+            wall_utc (or, where that is missing, at_utc), which orders the requests; and row where requests have several.
         candidate: Model of the candidate arm.
         champion: Model of the baseline arm.
         slow_ms: Latency above which a request was slow.
@@ -104,6 +109,7 @@ def outcomes_from_log(
     """
     order = "wall_utc" if "wall_utc" in log.columns else "at_utc"
     check_columns(log, [*_COLUMNS, "request_id", order], "a prediction log")
+    row = [name for name in ("row",) if name in log.columns]
     arms = (
         log.lazy()
         .with_columns(pl.col(name).cast(kind) for name, kind in _COLUMNS.items())
@@ -112,9 +118,11 @@ def outcomes_from_log(
             ((pl.col("arm") == "candidate") & (pl.col("assigned_model") == candidate))
             | ((pl.col("arm") == "baseline") & (pl.col("assigned_model") == champion)),
         )
-        .sort(order, "request_id", *([] if "row" not in log.columns else ["row"]))
+        .sort(order, "request_id", *row, "key")
         .select(
             "arm",
+            "request_id",
+            *row,
             "key",
             is_error=pl.col("error").is_not_null()
             | pl.col("model_version").ne_missing(pl.col("assigned_model")),
@@ -123,6 +131,7 @@ def outcomes_from_log(
             is_non_finite=(pl.col("score").is_not_null() & ~pl.col("score").is_finite())
             | pl.col("error").fill_null("").str.contains("non-finite", literal=True),
         )
+        .pipe(merge_sends, ("is_error", "is_timed", "is_slow", "is_non_finite"), within=["arm"])
         .collect()
     )
     looks = tuple(_look(arms.head(size)) for size in look_sizes(arms.height))

@@ -13,6 +13,7 @@ import polars as pl
 from tidewheel import drift
 from tidewheel.errors import InputError
 from tidewheel.serving.outcomes import check_columns
+from tidewheel.serving.retries import PAIR_WITHIN, keep_worst
 
 SLICE_PAIRS_MIN = 30
 """Slices of fewer pairs are not ranked: the worst of many small ones is noise."""
@@ -53,8 +54,11 @@ def compare_pairs(
 ) -> ShadowComparison:
     """Compare the scores of both models pair by pair.
 
+    What a caller sent again is one pair of the same two models, the worst one (`serving.retries`).
+
     Args:
-        pairs: Columns score_champion and score_candidate in [0, 1], and those of `slice_by`.
+        pairs: Columns score_champion and score_candidate in [0, 1], those of `slice_by`, and as far as they are there those
+            that name a pair: request_id, row, champion, candidate.
         threshold: A score at or above it is a positive answer, in [0, 1].
         slice_by: Columns whose values are slices, each ranked apart (a null is a slice of its own).
         slices_max: How many slices to keep, the most disagreement first.
@@ -78,6 +82,7 @@ def compare_pairs(
         pl.col("score_champion").cast(pl.Float64),
         pl.col("score_candidate").cast(pl.Float64),
     )
+    pairs = keep_worst(pairs, PAIR_WITHIN)
     scored = pairs.filter(champion.is_finite().fill_null(False), candidate.is_finite().fill_null(False))
     unscored = pairs.height - scored.height
     if scored.height == 0:
