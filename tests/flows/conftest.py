@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tidewheel.operations.runfile import Run, reap
-from tidewheel.operations.services import start_prefect, wait_prefect
+from tidewheel.operations.services import prefect_environment, start_prefect, wait_prefect
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,7 +15,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         url = start_prefect(run)
         wait_prefect(run)
-        with temporary_settings({PREFECT_API_URL: url}):
+        secret = prefect_environment(run)["PREFECT_API_AUTH_STRING"]
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: secret}):
             yield url
     finally:
         reap(run.folder)

@@ -16,11 +16,19 @@ from importlib.resources import files
 from pathlib import Path
 
 from tidewheel.cli.progress import drawn
-from tidewheel.cli.projects import prefect_environment
 from tidewheel.errors import InputError
+from tidewheel.operations.folders import LOCK_FILE
 from tidewheel.operations.progress import announce
-from tidewheel.operations.runfile import Run, check_owner, reap, signals_held
-from tidewheel.operations.services import start_prefect, start_ray, wait_prefect, wait_ray
+from tidewheel.operations.runfile import RUN_FILE, Run, end_former, reap, signals_held
+from tidewheel.operations.services import (
+    PREFECT,
+    prefect_environment,
+    start_prefect,
+    start_ray,
+    wait_prefect,
+    wait_ray,
+)
+from tidewheel.operations.workplace import services_folder
 from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
 from tidewheel.report.story import Story, summary
@@ -51,8 +59,8 @@ def run_demo(out: Path, *, quick: bool, keep_serving: bool, seed: int) -> int:
     """
     folder = take_folder(out)
     began = time.monotonic()
-    write_project(folder, quick=quick, seed=seed)
     with drawn(), services(folder, keep=keep_serving):
+        write_project(folder, quick=quick, seed=seed)
         from tidewheel.flows.rehearsal import rehearse  # Prefect reads its address when it is imported
 
         started = time.monotonic()
@@ -78,17 +86,30 @@ def take_folder(out: Path) -> Path:
         (folder / MARKER).write_text(
             "made by `tidewheel demo`, which may empty this folder\n", encoding="utf-8"
         )
-        check_owner(folder / "state" / "services")
-        for ended in reap(folder / "state" / "services"):
+        for ended in end_former(services_folder(folder)):
             announce("clean up", ended)
-        for path in folder.iterdir():
-            if path.name != MARKER:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # From here on another demo is refused, which would empty the folder under this one.
+        run = Run.begin(services_folder(folder))
+        own = (folder / MARKER, run.folder / RUN_FILE, run.folder / LOCK_FILE, run.own)
+        empty(folder, frozenset(own))
     except OSError as error:
         raise InputError(
             f"cannot write in {folder}: {error.strerror}; give another folder with --out"
         ) from error
     return folder
+
+
+def empty(folder: Path, kept: frozenset[Path]) -> None:
+    """Remove everything below `folder` except `kept` and the folders that these are in."""
+    for path in folder.iterdir():
+        if path in kept:
+            continue
+        if any(path in one.parents for one in kept):
+            empty(path, kept)
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_project(folder: Path, *, quick: bool, seed: int) -> None:
@@ -104,24 +125,23 @@ def write_project(folder: Path, *, quick: bool, seed: int) -> None:
 def services(folder: Path, *, keep: bool) -> Iterator[None]:
     """Start a Ray head and a Prefect server of the demo's own, side by side; end both when the block ends.
 
-    With `keep` they stay if it ended well.
+    With `keep` the Ray head stays if it ended well; the Prefect server is for this command alone.
     """
-    home = folder / "state" / "services"
+    home = services_folder(folder)
     run, is_kept = Run.begin(home), False
     try:
         announce("start", "Prefect server and Ray head")
         start_ray(run)
-        api_url = start_prefect(run)
-        os.environ.update(prefect_environment(home, api_url))
+        start_prefect(run)
+        os.environ.update(prefect_environment(run))
         wait_prefect(run)
         wait_ray(run)
         yield
         is_kept = keep
     finally:
-        if not is_kept:
-            with signals_held():
-                announce("stop", "everything that was started")
-                reap(home)
+        with signals_held():
+            announce("stop", "Prefect server" if is_kept else "everything that was started")
+            reap(home, only=PREFECT if is_kept else None)
 
 
 def write_results(folder: Path, story: Story) -> None:

@@ -21,9 +21,22 @@ from tidewheel.ledger.standing import REPLACED
 from tidewheel.ledger.store import Ledger
 from tidewheel.operations.ports import check_port
 from tidewheel.operations.progress import announce
-from tidewheel.operations.runfile import Run, reap
-from tidewheel.operations.services import ray_address, start_prefect, start_ray, wait_prefect, wait_ray
-from tidewheel.operations.workplace import Workplace
+from tidewheel.operations.runfile import Run, end_former, owner_at_work, reap
+from tidewheel.operations.services import (
+    prefect_environment,
+    ray_address,
+    start_prefect,
+    start_ray,
+    wait_prefect,
+    wait_ray,
+)
+from tidewheel.operations.workplace import (
+    PROJECT_FILE,
+    Workplace,
+    prefect_folder,
+    project_folder,
+    services_folder,
+)
 from tidewheel.project.gates import criteria_in_force
 from tidewheel.project.scope import check_scope
 from tidewheel.report.terminal import evidence_table, print_view, records_table
@@ -74,29 +87,16 @@ def prefect_for(workplace: Workplace) -> Iterator[None]:
         os.environ["PREFECT_API_URL"] = url
         yield
         return
-    home = workplace.state / "prefect"
+    home = prefect_folder(workplace.folder)
     run = Run.begin(home)
     try:
         announce("start", "Prefect server")
-        url = start_prefect(run)
-        os.environ.update(prefect_environment(home, url))
+        start_prefect(run)
+        os.environ.update(prefect_environment(run))
         wait_prefect(run)
         yield
     finally:
         reap(home)
-
-
-def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
-    """Give the settings under which this process talks to a Prefect server of its own, and to nobody else."""
-    return {
-        "PREFECT_API_URL": api_url,
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-        # The server ends with the command, and the last lines would complain that nobody listens.
-        "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
 
 
 def show_status(project: Path, environment: str, *, as_json: bool) -> int:
@@ -185,27 +185,32 @@ def opened(workplace: Workplace) -> Iterator[Ledger]:
 def start_serving(project: Path, port: int | None) -> int:
     """Start Ray and the front with the champion of the ledger; they outlive this command."""
     workplace = Workplace.open(project)
-    wanted = port or workplace.settings.serving.port
+    host, wanted = workplace.settings.serving.host, port or workplace.settings.serving.port
+
+    def refuse_living(run: Run) -> None:
+        address = ray_address(run)
+        if address is not None:
+            raise InputError(
+                f"a server of {workplace.folder} runs already at {address.url}; `tidewheel serve down` first"
+            )
+
+    # What a killed server left may hold the port that is looked at next.
+    end_former(workplace.services, refuse_living)
     if wanted:
-        check_port(workplace.settings.serving.host, wanted)
-    running = Run.read(workplace.services)
-    address = ray_address(running) if running is not None else None
-    if address is not None:
-        raise InputError(
-            f"a server of {workplace.folder} runs already at {address.url}; `tidewheel serve down` first"
-        )
+        check_port(host, wanted)
     with opened(workplace) as ledger:
         champion = find_model(workplace, ledger, None)
     from tidewheel.flows.server import deploy_front  # brings Ray
 
     with drawn():
         announce("start", "Ray head")
-        run = Run.begin(workplace.services)
+        run = Run.begin(workplace.services, refuse_living)
         try:
-            start_ray(run, http_host=workplace.settings.serving.host, http_port=wanted)
+            start_ray(run, http_host=host, http_port=wanted)
             wait_ray(run)
             announce("start", f"front with {champion.name}")
             front = deploy_front(workplace, replay=False)
+            run.release()
         except BaseException:
             reap(workplace.services)
             raise
@@ -214,10 +219,24 @@ def start_serving(project: Path, port: int | None) -> int:
 
 
 def stop_serving(project: Path) -> int:
-    """End everything that this project started: the server, and what a killed `tidewheel run` left."""
-    workplace = Workplace.open(project)
-    ended = [*reap(workplace.services), *reap(workplace.state / "prefect")]
+    """End everything that this project started: the server, and what a killed `tidewheel run` left.
+
+    The run files alone say what that is: the project file may be broken or gone. A `tidewheel run` at work keeps its own
+    Prefect server, which ends with it.
+
+    Raises:
+        InputError: There is no project, a `serve up` or a demo is at work in it, or a run file cannot be read.
+    """
+    folder = project_folder(project)
+    if not (folder / PROJECT_FILE).exists() and not services_folder(folder).parent.is_dir():
+        raise InputError(f"{folder} must be a project's folder; it has neither {PROJECT_FILE} nor `state`")
+    ended = end_former(services_folder(folder))
+    working = owner_at_work(prefect_folder(folder))
+    if working is None:
+        ended += end_former(prefect_folder(folder))
     print_view(f"{len(ended)} processes ended." if ended else "Nothing was running.")
+    if working is not None:
+        print_view(escape(f"{working} is at work; its Prefect server ends with it."))
     return 0
 
 

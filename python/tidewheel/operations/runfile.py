@@ -2,35 +2,45 @@
 
 Every service starts in an OS session of its own and inherits the marker `TIDEWHEEL_RUN=<run id>`. The run file is written
 before the first process starts, so that a start killed half-way leaves a marker to search for. Processes are found by
-process id *and* start time, by session, and by marker; never by name. Who starts what: `operations.services`.
+process id *and* start time, by session, and by marker; never by name. Who looks at a run, ends it or begins another holds
+the folder's lock meanwhile. Who starts what: `operations.services`.
 """
 
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from tidewheel.errors import InputError, ServiceError
+from tidewheel.operations.folders import locked, make_private
+from tidewheel.project.shortcuts import mend_link, remove_link
 
 RUN_FILE = "run.json"
 MARKER = "TIDEWHEEL_RUN"
 """Environment variable that all processes of a run inherit."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 SHORT_FOLDER = "/tmp"
-"""Sockets live here: their addresses are limited to 107 bytes, and Ray's are nearly 80 below its own folder."""
+"""Links to the folders of runs lie here, whatever TMPDIR says: the addresses of sockets are limited to 107 bytes, and Ray's
+are nearly 80 below its own folder."""
+
+RUN_ID = re.compile("[0-9a-f]{16}")
+"""Paths are made from the id, and folders of these paths removed: a run file cannot name any others."""
 
 LEADER_S, TERM_S, KILL_S = 8.0, 2.0, 10.0
 """Ray's head ends within 0.4 s of being asked and Prefect's server within 3 s (2 busy cores); what then is still there
@@ -43,6 +53,12 @@ POLL_S = 0.05
 
 START_TOLERANCE_S = 1.0
 """Start times are compared with the kernel's clock ticks; two runs of one process id are minutes apart at least."""
+
+
+BY_HAND = (
+    f"end the processes that `grep -l {MARKER} /proc/[0-9]*/environ` lists, as far as they are of this project, and "
+    "remove the file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +75,54 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold one run: its id, its folders and its services. `folder` is kept; `temp` goes when the run is reaped."""
+    """Hold one run: its id, its folder and its services. The folder is kept; `own` and `temp` go when the run is reaped."""
 
     run_id: str
     folder: Path
-    temp: Path
     owner: int
-    """Process id of whoever began the run, and its start time in seconds since 1970."""
+    """Process id of whoever began the run, and its start time in seconds since 1970; 0 once it is done with it."""
     owner_created: float
     services: dict[str, Service] = field(default_factory=dict)
 
+    @property
+    def own(self) -> Path:
+        """Folder of the run's own files, such as tokens: only its user may enter it."""
+        return self.folder / f"run-{self.run_id}"
+
+    @property
+    def temp(self) -> Path:
+        """Short path of `own`, for sockets: a symbolic link that whoever lives as long as the run keeps."""
+        return Path(SHORT_FOLDER) / f"tw-{self.run_id[:8]}"
+
     @classmethod
-    def begin(cls, folder: Path) -> "Run":
+    def begin(cls, folder: Path, refuse: Callable[["Run"], None] | None = None) -> "Run":
         """End what an earlier run left in `folder`, then begin a new one; its file is on disk when this returns.
 
+        Of several processes that begin at once, one does; the others wait for it and are refused.
+
+        Args:
+            folder: Where the run's files are; only its user may enter it from then on.
+            refuse: Looks at the earlier run before it is ended, and raises if it shall not be.
+
         Raises:
-            InputError: `folder` cannot be made or written, or another process is at work in it.
+            InputError: `folder` cannot be made or written, holds no Unix sockets, or another process is at work in it.
             ServiceError: Something of the earlier run could not be ended.
         """
-        check_owner(folder)
-        reap(folder)
-        run_id = secrets.token_hex(8)
-        temp = Path(SHORT_FOLDER) / f"tw-{run_id[:8]}"
-        run = cls(run_id, folder.resolve(), temp, os.getpid(), psutil.Process().create_time())
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            run._write()
-            temp.mkdir(mode=0o700)
-        except OSError as error:
-            raise InputError(f"cannot write in {folder}: {error.strerror}") from error
+        make_private(folder)
+        with locked(folder):
+            _end_former(folder, refuse)
+            run_id = secrets.token_hex(8)
+            run = cls(run_id, folder.resolve(), os.getpid(), psutil.Process().create_time())
+            try:
+                run._write()
+                run.own.mkdir(mode=0o700)
+            except OSError as error:
+                raise InputError(f"cannot write in {folder}: {error.strerror}") from error
+            try:
+                run._make_link()
+            except InputError:
+                _clear(run)
+                raise
         return run
 
     @classmethod
@@ -95,22 +130,20 @@ class Run:
         """Give the run of `folder` as its file tells it, or None without one.
 
         Raises:
-            InputError: The run file is not one.
+            InputError: The run file is not one, or has another format.
         """
-        file = folder / RUN_FILE
-        try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+        known = _read_file(folder)
+        if known is None:
             return None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file} is not a run file: {error}") from error
-        if known.get("format_version") != FORMAT_VERSION:
+        version = known.get("format_version")
+        if version != FORMAT_VERSION:
+            is_newer = isinstance(version, int) and version > FORMAT_VERSION
+            other = "use the Tidewheel that wrote it" if is_newer else BY_HAND
+            remedy = "`tidewheel serve down` ends what it names" if _is_older(known) else other
             raise InputError(
-                f"{file} must have format_version {FORMAT_VERSION}; got {known.get('format_version')!r}"
+                f"{folder / RUN_FILE} must have format_version {FORMAT_VERSION}; got {version!r}; {remedy}"
             )
-        services = {name: Service(**service) for name, service in known["services"].items()}
-        owner, created = known["owner"], known["owner_created"]
-        return cls(known["run_id"], folder.resolve(), Path(known["temp"]), owner, created, services)
+        return _run_of(folder, known)
 
     def start(
         self,
@@ -141,6 +174,7 @@ class Run:
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
                     start_new_session=True,
+                    umask=0o077,
                 )
             created = psutil.Process(process.pid).create_time()
         except (OSError, psutil.Error) as error:
@@ -154,8 +188,49 @@ class Run:
         """Say whether the service's own process runs."""
         return _own_process(self.services[name]) is not None
 
+    def release(self) -> None:
+        """Say that whoever began the run is done with it: what was started goes on, and anybody may end it."""
+        replace(self, owner=0)._write()
+
+    def check_link(self) -> None:
+        """Make the short link again if it is gone.
+
+        Raises:
+            ServiceError: It cannot be made, or something that is not ours is in its place.
+        """
+        try:
+            # The link must be its user's: the superuser, who may look at anybody's run, makes none.
+            wrong = mend_link(self.temp, self.own) if self.own.stat().st_uid == os.geteuid() else ""
+        except OSError as error:
+            wrong = f"{self.temp} cannot be made again: {error.strerror}"
+        if wrong:
+            raise ServiceError(f"{wrong}; `tidewheel serve down`, then start again")
+
+    def _make_link(self) -> None:
+        """Make the short link, and try a socket through it.
+
+        Raises:
+            InputError: one of both is not to be had there.
+        """
+        try:
+            wrong = mend_link(self.temp, self.own)
+        except OSError as error:
+            wrong = f"{self.temp} cannot be made a link to {self.own}: {error.strerror}"
+        if wrong:
+            raise InputError(wrong)
+        trial = self.temp / "trial.sock"
+        try:
+            with socket.socket(socket.AF_UNIX) as one:
+                one.bind(str(trial))
+            trial.unlink()
+        except OSError as error:
+            raise InputError(
+                f"{self.folder} must be on a file system with Unix sockets; got: {error.strerror}; "
+                "move the project to a local disk"
+            ) from error
+
     def _write(self) -> None:
-        known = {**asdict(self), "folder": None, "temp": str(self.temp), "format_version": FORMAT_VERSION}
+        known = {**asdict(self), "folder": None, "format_version": FORMAT_VERSION}
         with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".part", delete=False) as file:
             json.dump(known, file, indent=2)
             file.flush()
@@ -163,21 +238,99 @@ class Run:
         os.replace(file.name, self.folder / RUN_FILE)
 
 
-def check_owner(folder: Path) -> None:
-    """Refuse to take over a folder while the process that began its run is still at work.
+def _read_file(folder: Path) -> dict[str, Any] | None:
+    file = folder / RUN_FILE
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} is not a run file: {error}; {BY_HAND}") from error
+    if not isinstance(known, dict):
+        raise InputError(f"{file} is not a run file: it holds no object; {BY_HAND}")
+    return known
+
+
+def _run_of(folder: Path, known: Mapping[str, Any]) -> Run:
+    try:
+        services = {name: Service(**service) for name, service in known["services"].items()}
+        run = Run(known["run_id"], folder.resolve(), known["owner"], known["owner_created"], services)
+        is_whole = RUN_ID.fullmatch(run.run_id) is not None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / RUN_FILE} is not a run file: {error!r}; {BY_HAND}") from error
+    if not is_whole:
+        raise InputError(f"{folder / RUN_FILE} is not a run file: run_id {run.run_id!r}; {BY_HAND}")
+    return run
+
+
+def _is_older(known: Mapping[str, Any]) -> bool:
+    version, run_id = known.get("format_version"), known.get("run_id")
+    is_older = isinstance(version, int) and version < FORMAT_VERSION
+    return is_older and isinstance(run_id, str) and RUN_ID.fullmatch(run_id) is not None
+
+
+def _former(folder: Path) -> Run | None:
+    """Give the run of `folder` for ending it: of an older format, what can be found by its marker at least."""
+    known = _read_file(folder)
+    if known is None or not _is_older(known):
+        return Run.read(folder)
+    try:
+        return _run_of(folder, known)
+    except InputError:
+        return Run(known["run_id"], folder.resolve(), 0, 0.0)
+
+
+def _end_former(folder: Path, refuse: Callable[[Run], None] | None) -> list[str]:
+    run = _former(folder)
+    if run is None:
+        return []
+    owner = _owner_at_work(run)
+    if owner is not None:
+        raise InputError(f"{owner} is at work in {run.folder}; wait for it, or end it, then try again")
+    if refuse is not None:
+        refuse(run)
+    with signals_held():
+        return _reap(run, None)
+
+
+def owner_at_work(folder: Path) -> str | None:
+    """Name the process that began the run of `folder` and is still at work in it; None if nobody is, or it is this one.
 
     Raises:
-        InputError: it is; the message names it.
+        InputError: The run file is none.
     """
-    run = Run.read(folder)
-    if run is None or run.owner == os.getpid():
-        return
+    run = _former(folder)
+    return None if run is None else _owner_at_work(run)
+
+
+def _owner_at_work(run: Run) -> str | None:
+    if run.owner in (0, os.getpid()):
+        return None
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(run.owner)
         if _is_same(process, run.owner_created):
-            raise InputError(
-                f"{_describe(process)} is at work in {folder}; wait for it, or end it, then try again"
-            )
+            return _describe(process)
+    return None
+
+
+def end_former(folder: Path, refuse: Callable[[Run], None] | None = None) -> list[str]:
+    """End what an earlier run left in `folder`, unless whoever began it is still at work.
+
+    Args:
+        folder: The run's folder; nothing happens if it has no run file.
+        refuse: Looks at the run before it is ended, and raises if it shall not be.
+
+    Returns:
+        One line for each process that was ended.
+
+    Raises:
+        InputError: It is at work, and named; or the run file is none.
+        ServiceError: A process is still there after it was killed.
+    """
+    if _read_file(folder) is None:
+        return []
+    with locked(folder):
+        return _end_former(folder, refuse)
 
 
 def reap(folder: Path, *, only: str | None = None) -> list[str]:
@@ -194,13 +347,17 @@ def reap(folder: Path, *, only: str | None = None) -> list[str]:
         One line for each process that was ended.
 
     Raises:
+        InputError: The run file is none.
         ServiceError: A process is still there after it was killed.
     """
-    run = Run.read(folder)
-    if run is None:
+    if _read_file(folder) is None:
         return []
-    with signals_held():
-        return _reap(run, only)
+    with locked(folder):
+        run = _former(folder)
+        if run is None:
+            return []
+        with signals_held():
+            return _reap(run, only)
 
 
 def _reap(run: Run, only: str | None) -> list[str]:
@@ -223,12 +380,18 @@ def _reap(run: Run, only: str | None) -> list[str]:
             f"could not end {_describe(found[0])} of run {run.run_id}; end it by hand, then try again"
         )
     if only is None:
-        shutil.rmtree(run.temp, ignore_errors=True)
-        (run.folder / RUN_FILE).unlink(missing_ok=True)
+        _clear(run)
     else:
         del run.services[only]
         run._write()
     return list(ended.values())
+
+
+def _clear(run: Run) -> None:
+    """Remove the run's files and its link."""
+    shutil.rmtree(run.own, ignore_errors=True)
+    remove_link(run.temp)
+    (run.folder / RUN_FILE).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -303,7 +466,8 @@ def _is_session_ours(service: Service) -> bool:
 
 def _describe(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
-        return f"process {process.pid}: {' '.join(process.cmdline())[:80].strip()}"
+        words = " ".join(process.cmdline()).split()  # a program given in words has line ends
+        return f"process {process.pid}: {' '.join(words)[:80].strip()}"
     return f"process {process.pid}"
 
 

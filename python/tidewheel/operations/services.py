@@ -19,11 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tidewheel.errors import MissingExtraError, PortInUseError, ServiceError
+from tidewheel.operations.folders import make_private
 from tidewheel.operations.ports import LOOPBACK, check_port, free_ports
 from tidewheel.operations.runfile import Run
 
 RAY, PREFECT = "ray", "prefect"
 """Names of the services in a run file."""
+
+PREFECT_USER = "tidewheel"
+"""Prefect's auth string has the form `user:secret`; it looks at the whole."""
 
 RAY_MODULE = "tidewheel.serving.head_ray"
 """Run with `python -m`: a module by name, since only `serving` may import Ray."""
@@ -81,12 +85,13 @@ def start_ray(run: Run, *, http_host: str = LOOPBACK, http_port: int = 0, num_cp
         check_port(http_host, http_port)
     drawn = free_ports(len(RAY_PORTS) + 1)
     ports = dict(zip(RAY_PORTS, drawn, strict=False)) | {"http": http_port or drawn[-1]}
-    token = run.temp / "token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32), encoding="ascii")
+    token = run.own / "token"
+    _write_secret(token)
     address = RayAddress(f"{LOOPBACK}:{ports['gcs']}", str(token), http_host, ports["http"])
     settings = {
         "temp": str(run.temp / "r"),
+        "link": str(run.temp),
+        "folder": str(run.own),
         "ready": str(_ready_file(run)),
         "num_cpus": num_cpus,
         "address": asdict(address),
@@ -119,10 +124,17 @@ def wait_ray(run: Run, timeout_s: float = START_S) -> RayAddress:
 
 
 def ray_address(run: Run) -> RayAddress | None:
-    """Give the address of the Ray head of `run`, or None if it has none that is ready."""
+    """Give the address of the Ray head of `run`, or None if it has none that is ready.
+
+    The short link to the run's folder is made again if a cleaner has just removed it: clients need it.
+
+    Raises:
+        ServiceError: Somebody else has put something in the link's place, where a client would speak to him.
+    """
     file = _ready_file(run)
     if RAY not in run.services or not run.is_alive(RAY) or not file.exists():
         return None
+    run.check_link()
     return RayAddress(**json.loads(file.read_text(encoding="utf-8")))
 
 
@@ -134,15 +146,21 @@ def start_prefect(run: Run, *, background_services: bool = True) -> str:
         background_services: With scheduler, triggers and late runs; a server for plain flow runs starts quicker without.
 
     Returns:
-        The API's address, for PREFECT_API_URL.
+        The API's address, for PREFECT_API_URL; `prefect_environment` gives everything that a client needs.
     """
     (port,) = free_ports(1)
     url = f"http://{LOOPBACK}:{port}/api"
-    home = run.folder / "prefect"
-    home.mkdir(exist_ok=True)
+    home = _prefect_home(run)
+    make_private(home, with_contents=True)
+    secret = _write_secret(_prefect_secret_file(run))
     environment = _clean_environment("PREFECT_") | {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": url,
+        # Whoever may write a state may have us load a file of his: the record of a result names what loads it.
+        "PREFECT_SERVER_API_AUTH_STRING": f"{PREFECT_USER}:{secret}",
+        "PREFECT_API_AUTH_STRING": f"{PREFECT_USER}:{secret}",
+        # By default any page in a browser of this machine may read the answers.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
@@ -164,6 +182,35 @@ def wait_prefect(run: Run, timeout_s: float = START_S) -> str:
     url = f"http://{LOOPBACK}:{run.services[PREFECT].ports['http']}/api"
     _wait(run, PREFECT, lambda: answers(f"{url}/health"), timeout_s)
     return url
+
+
+def prefect_environment(run: Run) -> dict[str, str]:
+    """Give the settings under which a process talks to the Prefect server of `run`, and to nobody else.
+
+    Raises:
+        ServiceError: The run has no Prefect server.
+    """
+    if PREFECT not in run.services:
+        raise ServiceError(f"the run file in {run.folder} knows no service {PREFECT!r}")
+    secret = _prefect_secret_file(run).read_text(encoding="ascii")
+    return {
+        "PREFECT_API_URL": f"http://{LOOPBACK}:{run.services[PREFECT].ports['http']}/api",
+        "PREFECT_API_AUTH_STRING": f"{PREFECT_USER}:{secret}",
+        "PREFECT_HOME": str(_prefect_home(run)),
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        # The server ends with the command, and the last lines would complain that nobody listens.
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _prefect_home(run: Run) -> Path:
+    return run.folder / "prefect"
+
+
+def _prefect_secret_file(run: Run) -> Path:
+    return run.own / "prefect-secret"
 
 
 def answers(url: str, timeout_s: float = 2.0) -> bool:
@@ -203,12 +250,23 @@ def _last_lines(log: Path) -> str:
 
 
 def _ready_file(run: Run) -> Path:
-    return run.temp / "ray.json"
+    return run.own / "ray.json"
+
+
+def _write_secret(file: Path) -> str:
+    """Write a new random secret that only this user can read, and return it."""
+    secret = secrets.token_hex(32)
+    file.touch(mode=0o600)
+    file.write_text(secret, encoding="ascii")
+    return secret
 
 
 def _clean_environment(prefix: str) -> dict[str, str]:
-    """Copy this process's environment without the variables of a service: it gets ours, not the caller's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
+    """Copy this process's environment without the variables of a service: it gets ours, not the caller's.
+
+    Prefect reads its variables in any case of letters.
+    """
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(prefix)}
 
 
 def _ray_environment(run: Run, ports: dict[str, int]) -> dict[str, str]:

@@ -16,6 +16,22 @@ from tidewheel.project.settings import Environment, Settings
 PROJECT_FILE = "tidewheel.toml"
 
 
+def project_folder(project: str | Path) -> Path:
+    """Give the folder of a project that is named by it or by its project file; neither has to be there."""
+    path = Path(project).resolve()
+    return path.parent if path.suffix == ".toml" else path
+
+
+def services_folder(folder: Path) -> Path:
+    """Give the folder of the run file and the logs of the services that a project in `folder` started."""
+    return folder / "state" / "services"
+
+
+def prefect_folder(folder: Path) -> Path:
+    """Give the folder of the run file and the log of the Prefect server that `tidewheel run` starts for itself."""
+    return folder / "state" / "prefect"
+
+
 @dataclass(frozen=True)
 class Workplace:
     """Give the addresses of one project in one environment."""
@@ -75,7 +91,7 @@ class Workplace:
     @property
     def services(self) -> Path:
         """Folder of the run file and the logs of the services that this project started."""
-        return self.state / "services"
+        return services_folder(self.folder)
 
     @cached_property
     def settings_sha256(self) -> str:

@@ -1,7 +1,8 @@
 """The process of a Ray head: `python -m tidewheel.serving.head_ray SETTINGS`, started by `operations.services`.
 
 It starts Ray's own processes on loopback, then Serve's controller and HAProxy, writes the ready file once the front's port
-takes connections, and waits for SIGTERM.
+takes connections, and waits for SIGTERM. Meanwhile it keeps the short link to the run's folder, through which the paths of
+its sockets lead (`project.shortcuts`).
 It goes below `ray start`, through the same `Node` class, to leave out three processes nobody here uses (dashboard, client
 server, monitor) and 5 s of start-up. Ray is pinned to 2.60.x for it; `tests/operations/test_services.py` guards it.
 """
@@ -20,6 +21,8 @@ import ray
 from ray import serve
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+
+from tidewheel.project.shortcuts import keep_link
 
 OBJECT_STORE_BYTES = 200_000_000
 """Requests and plans are small; frames travel through files."""
@@ -86,6 +89,11 @@ def wait_front(host: str, port: int) -> None:
             time.sleep(0.05)
 
 
+def tell(words: str) -> None:
+    """Write a line into the log of this service."""
+    print(words, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Start the head, wait for SIGTERM or SIGINT, end what was started.
 
@@ -93,9 +101,11 @@ def main() -> None:
     """
     settings = json.loads(sys.argv[1])
     os.umask(0o077)
+    asked = threading.Event()
+    link, folder = Path(settings["link"]), Path(settings["folder"])
+    threading.Thread(target=keep_link, args=(link, folder, asked, tell), daemon=True).start()
     head = Head(parameters(settings), head=True, shutdown_at_exit=True, spawn_reaper=True)
     start_serve(settings)
-    asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     asked.wait()
