@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import WorkPool
+from prefect.settings import PREFECT_API_AUTH_STRING
 
 from small_project import PROJECT
 from tidewheel.flows import lifecycle
@@ -38,6 +39,7 @@ class Site:
         self.environment = {
             **os.environ,
             "PREFECT_API_URL": api_url,
+            "PREFECT_API_AUTH_STRING": str(PREFECT_API_AUTH_STRING.value()),
             "PREFECT_HOME": str(folder / "home"),
             "TIDEWHEEL_PROJECT": str(self.project),
         }

@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 import polars as pl
-from prefect import flow, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.data.contract import ContractReport, check_contract, contract_sha256
 from tidewheel.data.rows import source_rows
 from tidewheel.data.versions import read_version, write_version
 from tidewheel.flows.judging import Judged, exact, judge
+from tidewheel.flows.own_flow import own_flow
 from tidewheel.ledger.history import data_version_of
 from tidewheel.ledger.records import DataVersion
 from tidewheel.ledger.store import Ledger
@@ -21,7 +22,7 @@ from tidewheel.project.gates import criteria_of
 from tidewheel.project.settings import Settings
 
 
-@flow(name="data")
+@own_flow(name="data")
 def data(project: str, now_utc: datetime | None = None, environment: str = "local") -> int:
     """Keep a version of the data set as it is known at `now_utc` and return its Delta version.
 

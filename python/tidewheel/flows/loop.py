@@ -7,10 +7,9 @@ the log, and retrains and releases where the findings ask for it and the gates l
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prefect import flow
-
 from tidewheel.flows.channels import ChannelName
 from tidewheel.flows.ingest import data, refusal_of
+from tidewheel.flows.own_flow import own_flow
 from tidewheel.flows.retraining import retrain
 from tidewheel.flows.rollout import STAGES_BEFORE, deploy
 from tidewheel.flows.training import Offer, train
@@ -27,7 +26,7 @@ class Turn:
     refused: bool
 
 
-@flow(name="lifecycle")
+@own_flow(name="lifecycle")
 def lifecycle(
     project: str, now_utc: datetime | None = None, channel: ChannelName = "batch", environment: str = "local"
 ) -> Turn:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from prefect import flow
 
 from tidewheel.data.rows import source_rows
 from tidewheel.errors import InputError, IntegrityError
 from tidewheel.flows.channels import BatchChannel, ChannelName, champion_plan
 from tidewheel.flows.ingest import data, known_by
+from tidewheel.flows.own_flow import own_flow
 from tidewheel.flows.retraining import retrain
 from tidewheel.flows.rollout import deploy
 from tidewheel.flows.training import Offer, train
@@ -75,7 +75,7 @@ class Rehearsal:
         return facts
 
 
-@flow(name="rehearsal")
+@own_flow(name="rehearsal")
 def rehearse(project: str, first_utc: datetime, last_utc: datetime, requests: int | None = None) -> Story:
     """Live through the months from `first_utc` to `last_utc`, and tell what came of it.
 

@@ -6,10 +6,11 @@ how a candidate is judged (`flows.training`). "Do nothing" is a decision too, an
 
 from datetime import UTC, datetime
 
-from prefect import flow, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.flows.ingest import data, refusal_of
+from tidewheel.flows.own_flow import own_flow
 from tidewheel.flows.training import Offer, train
 from tidewheel.ledger.records import Decision
 from tidewheel.operations.progress import announce
@@ -19,7 +20,7 @@ from tidewheel.retrain.policy import RETRAIN, RetrainDecision, decide_retraining
 ACTOR = "retrain policy"
 
 
-@flow(name="retrain")
+@own_flow(name="retrain")
 def retrain(project: str, now_utc: datetime | None = None, environment: str = "local") -> Offer | None:
     """Decide about the open findings; where they ask for it, train the candidate anew on what is known by now.
 

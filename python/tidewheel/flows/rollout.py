@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
-from prefect import flow, task
+from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -19,6 +19,7 @@ from tidewheel.errors import InputError
 from tidewheel.flows.channels import Channel, ChannelName
 from tidewheel.flows.ingest import known_by
 from tidewheel.flows.judging import exact, judge
+from tidewheel.flows.own_flow import own_flow
 from tidewheel.flows.server import open_channel
 from tidewheel.ledger.history import data_version_of
 from tidewheel.ledger.records import DataVersion, Decision, Evidence, ModelVersion, Plan
@@ -69,7 +70,7 @@ class Tried:
     ended_utc: datetime
 
 
-@flow(name="deploy")
+@own_flow(name="deploy")
 def deploy(
     project: str,
     model_id: str,

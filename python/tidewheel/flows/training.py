@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from prefect import flow, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tidewheel.data.labels import labels_due
@@ -19,6 +19,7 @@ from tidewheel.data.splits import split_holdout
 from tidewheel.errors import InputError, UnknownNameError
 from tidewheel.flows.ingest import data_verdict, version_rows
 from tidewheel.flows.judging import judge
+from tidewheel.flows.own_flow import own_flow
 from tidewheel.ledger.history import champion_of, data_version_of, latest_version
 from tidewheel.ledger.records import DataVersion, Decision, Evidence, ModelVersion
 from tidewheel.ledger.store import Ledger
@@ -70,7 +71,7 @@ class Split:
         )
 
 
-@flow(name="train")
+@own_flow(name="train")
 def train(
     project: str,
     delta_version: int | None = None,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-from prefect import flow, task
+from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
@@ -17,6 +17,7 @@ from tidewheel.data.contract import find_violations
 from tidewheel.data.rows import source_rows
 from tidewheel.drift import DriftReport
 from tidewheel.flows.ingest import known_by, version_rows
+from tidewheel.flows.own_flow import own_flow
 from tidewheel.ledger.history import data_version_of, reign_at, reigns
 from tidewheel.ledger.records import Finding, ModelVersion
 from tidewheel.ledger.store import Ledger
@@ -35,7 +36,7 @@ from tidewheel.serving.retries import keep_worst
 EVENT = "tidewheel.finding"
 
 
-@flow(name="monitor")
+@own_flow(name="monitor")
 def monitor(project: str, now_utc: datetime | None = None, environment: str = "local") -> list[Finding]:
     """Judge every month of the log that is mature at `now_utc` and was not judged yet; return the new findings.
 
