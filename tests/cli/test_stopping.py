@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from command_line import Command, in_process
-from tidewheel.cli.demo import services
+from tidewheel.cli.demo import services, take_folder
 from tidewheel.cli.projects import prefect_for
 from tidewheel.operations.ports import LOOPBACK
 from tidewheel.operations.runfile import MARKER, Run, find_processes, reap
@@ -113,13 +113,15 @@ def test_of_a_torn_run_file_it_says_what_to_do(tidewheel: Command, project: Path
     run, pid = begin(project)
     whole = (run.folder / "run.json").read_text(encoding="utf-8")
     (run.folder / "run.json").write_text(text, encoding="utf-8")
-    told = tidewheel("serve", "down", "-p", project)
+    try:
+        told = tidewheel("serve", "down", "-p", project)
+        assert is_living(pid)
+    finally:
+        (run.folder / "run.json").write_text(whole, encoding="utf-8")
     assert told.code == 2
     assert len(told.err.splitlines()) == 1
     assert "run.json is not a run file: " in told.err
     assert "`grep -l TIDEWHEEL_RUN /proc/[0-9]*/environ` lists" in told.err
-    assert is_living(pid)
-    (run.folder / "run.json").write_text(whole, encoding="utf-8")
 
 
 def test_a_run_of_an_older_format_is_ended(tidewheel: Command, project: Path) -> None:
@@ -180,6 +182,30 @@ def test_a_prefect_server_that_the_user_names_is_used_as_he_says(
     with prefect_for(Workplace.open(project)):
         assert dict(os.environ) == before
     assert not (project / "state").exists()
+
+
+def test_a_demo_holds_its_folder_before_it_empties_it(tmp_path: Path) -> None:
+    """Another demo in the same folder would elsewise empty it under this one."""
+    folder = take_folder(tmp_path / "demo")
+    home = folder / "state" / "services"
+    try:
+        (folder / "state" / "ledger.sqlite").touch()
+        (home / "prefect").mkdir(exist_ok=True)
+        (folder / "linked").symlink_to(tmp_path)
+        assert take_folder(folder) == folder
+        run = Run.read(home)
+        assert run is not None
+        assert run.owner == os.getpid()
+        left = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+        own = {"run.json", "run.lock", run.own.name}
+        assert left == {
+            ".tidewheel-demo",
+            "state",
+            "state/services",
+            *(f"state/services/{name}" for name in own),
+        }
+    finally:
+        reap(home)
 
 
 def test_a_kept_server_is_ray_alone(

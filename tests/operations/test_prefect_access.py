@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,12 +12,37 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tidewheel.errors import ServiceError
 from tidewheel.operations.runfile import Run, find_processes, reap
 from tidewheel.operations.services import PREFECT, prefect_environment, start_prefect, wait_prefect
 
 ORIGIN = "http://elsewhere.example"
+
+
+class Listener:
+    """Listen on a port as a proxy would, and answer nothing."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+
+    def __enter__(self) -> "Listener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def was_asked(self) -> bool:
+        """Say whether somebody has connected."""
+        self._socket.setblocking(False)
+        try:
+            self._socket.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
 
 
 class Answer(NamedTuple):
@@ -223,6 +249,22 @@ def test_each_run_has_another_secret_and_none_without_a_server(server: Server, t
             prefect_environment(run)
     finally:
         reap(tmp_path)
+
+
+def test_a_proxy_of_the_caller_never_sees_the_secret(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Listener() as heard:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{heard.port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("NO_PROXY", "example.org")
+        for name, value in prefect_environment(server.run).items():
+            monkeypatch.setenv(name, value)
+        assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org,127.0.0.1"
+        settings = {
+            setting: os.environ[setting.name] for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
+        }
+        with temporary_settings(settings), get_client(sync_client=True) as client:
+            client.read_flows()
+        assert not heard.was_asked()
 
 
 def test_what_the_caller_has_set_for_prefect_opens_nothing(

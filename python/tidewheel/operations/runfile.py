@@ -390,7 +390,7 @@ def _reap(run: Run, only: str | None) -> list[str]:
 def _clear(run: Run) -> None:
     """Remove the run's files and its link."""
     shutil.rmtree(run.own, ignore_errors=True)
-    remove_link(run.temp)
+    remove_link(run.temp, run.own)
     (run.folder / RUN_FILE).unlink(missing_ok=True)
 
 

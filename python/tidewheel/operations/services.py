@@ -197,12 +197,20 @@ def prefect_environment(run: Run) -> dict[str, str]:
         "PREFECT_API_URL": f"http://{LOOPBACK}:{run.services[PREFECT].ports['http']}/api",
         "PREFECT_API_AUTH_STRING": f"{PREFECT_USER}:{secret}",
         "PREFECT_HOME": str(_prefect_home(run)),
+        # A proxy would read the secret, and could not reach the server.
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), _hosts_without_proxy()),
         "PREFECT_LOGGING_LEVEL": "ERROR",
         # The server ends with the command, and the last lines would complain that nobody listens.
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
+
+
+def _hosts_without_proxy() -> str:
+    """Give the caller's list of hosts that no proxy stands before, and loopback; small letters win, as everywhere."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return ",".join(dict.fromkeys([*filter(None, known.split(",")), LOOPBACK]))
 
 
 def _prefect_home(run: Run) -> Path:

@@ -38,25 +38,25 @@ def mend_link(link: Path, folder: Path) -> str:
                 return f"{link} must be a link of user {os.geteuid()}; it belongs to user {found.st_uid}"
             if stat.S_ISLNK(found.st_mode) and link.readlink() == folder:
                 return ""
-            remove_link(link)
+            remove_link(link, folder)
         with contextlib.suppress(FileExistsError):  # another process of the run was quicker, or somebody else
             link.symlink_to(folder)
             return ""
     return f"{link} must be a link to {folder}; something else takes its place again and again"
 
 
-def remove_link(link: Path) -> None:
-    """Remove the link, or what this user's programs put in its place; the folder it points to is not followed."""
-    try:
+def remove_link(link: Path, folder: Path) -> None:
+    """Remove the link to `folder`, or what this user's programs put in its place; nothing is followed."""
+    with contextlib.suppress(FileNotFoundError):
         found = link.lstat()
-    except FileNotFoundError:
-        return
-    if found.st_uid != os.geteuid():
-        return
-    if stat.S_ISDIR(found.st_mode):
-        shutil.rmtree(link, ignore_errors=True)
-    else:
-        link.unlink(missing_ok=True)
+        # The superuser ends the runs of others too, and with them their links.
+        is_link = stat.S_ISLNK(found.st_mode) and link.readlink() == folder
+        if not is_link and found.st_uid != os.geteuid():
+            return
+        if stat.S_ISDIR(found.st_mode):
+            shutil.rmtree(link, ignore_errors=True)
+        else:
+            link.unlink()
 
 
 def keep_link(link: Path, folder: Path, ended: threading.Event, tell: Callable[[str], None]) -> None:
