@@ -127,6 +127,10 @@ def test_of_a_torn_run_file_it_says_what_to_do(tidewheel: Command, project: Path
 def test_a_run_of_an_older_format_is_ended(tidewheel: Command, project: Path) -> None:
     run, pid = begin(project)
     change(run, format_version=2, services={}, temp=str(project))
+    told = tidewheel("serve", "up", "-p", project)
+    assert told.code == 2
+    assert "must have format_version 3; got 2; `tidewheel serve down` ends what it names" in told.err
+    assert is_living(pid)
     assert tidewheel("serve", "down", "-p", project)[:2] == (0, "1 processes ended.\n")
     assert not is_living(pid)
     assert (project / "tidewheel.toml").exists()

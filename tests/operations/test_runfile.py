@@ -199,6 +199,7 @@ def test_a_signal_waits_until_all_is_reaped(run: Run) -> None:
     assert not (run.folder / RUN_FILE).exists()
 
 
+SERVICE = {"name": "ray", "pid": 1, "created": 0.0, "session": 1, "log": "ray.log", "ports": {}}
 WHOLE = {"run_id": "0123456789abcdef", "owner": 0, "owner_created": 0.0, "services": {}, "format_version": 3}
 
 
@@ -216,11 +217,14 @@ WHOLE = {"run_id": "0123456789abcdef", "owner": 0, "owner_created": 0.0, "servic
         (json.dumps({"format_version": 3}), "is not a run file: KeyError"),
         (json.dumps(WHOLE | {"services": []}), "is not a run file: AttributeError"),
         (json.dumps(WHOLE | {"services": {"ray": {"pid": 1}}}), "is not a run file: TypeError"),
-        (json.dumps(WHOLE | {"run_id": "../../home"}), "is not a run file: run_id"),
+        (json.dumps(WHOLE | {"run_id": "../../home"}), "is not a run file: it has a run_id"),
+        (json.dumps(WHOLE | {"owner": "me"}), "is not a run file: TypeError"),
+        (json.dumps(WHOLE | {"services": {"ray": SERVICE | {"pid": "1"}}}), "is not a run file: TypeError"),
+        (json.dumps(WHOLE | {"services": {"ray": SERVICE | {"pid": -1}}}), "process id that is none"),
         (json.dumps(WHOLE | {"run_id": 7}), "is not a run file: TypeError"),
     ],
     ids=["cut", "empty", "no object", "no UTF-8", "newer", "no number", "older, no id", "older", "fields", "services",
-         "a service", "a path as id", "a number as id"],
+         "a service", "a path as id", "an owner", "a word as process", "no process", "a number as id"],
 )  # fmt: skip
 def test_a_file_that_is_no_run_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / RUN_FILE).write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -255,11 +255,14 @@ def _run_of(folder: Path, known: Mapping[str, Any]) -> Run:
     try:
         services = {name: Service(**service) for name, service in known["services"].items()}
         run = Run(known["run_id"], folder.resolve(), known["owner"], known["owner_created"], services)
-        is_whole = RUN_ID.fullmatch(run.run_id) is not None
+        is_whole = RUN_ID.fullmatch(run.run_id) is not None and run.owner >= 0
+        is_whole &= all(one.pid > 0 and one.session > 0 and one.created >= 0 for one in services.values())
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{folder / RUN_FILE} is not a run file: {error!r}; {BY_HAND}") from error
     if not is_whole:
-        raise InputError(f"{folder / RUN_FILE} is not a run file: run_id {run.run_id!r}; {BY_HAND}")
+        raise InputError(
+            f"{folder / RUN_FILE} is not a run file: it has a run_id or process id that is none; {BY_HAND}"
+        )
     return run
 
 
@@ -281,7 +284,8 @@ def _former(folder: Path) -> Run | None:
 
 
 def _end_former(folder: Path, refuse: Callable[[Run], None] | None) -> list[str]:
-    run = _former(folder)
+    # Whether a server of an older format still answers cannot be told: who asks is sent to `serve down`.
+    run = _former(folder) if refuse is None else Run.read(folder)
     if run is None:
         return []
     owner = _owner_at_work(run)
