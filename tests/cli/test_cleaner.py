@@ -122,7 +122,8 @@ def test_only_a_link_is_outside_of_the_project(site: Site) -> None:
         if line.split()[-1].startswith((str(site.run.temp), str(inside)))
     }
     assert {"raylet", "plasma_store"} <= {path.name.split(".")[0] for path in sockets}
-    assert {path.suffix for path in sockets} >= {".sock"}, sockets
+    # HAProxy binds its socket under another name and renames it; the kernel keeps the first.
+    assert any(path.name.startswith("admin.sock") for path in sockets), sockets
     assert all(path.is_relative_to(site.run.temp) for path in sockets)
     assert max(len(str(path)) for path in sockets) <= SOCKET_BYTES_MAX
 

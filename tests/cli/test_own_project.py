@@ -50,7 +50,8 @@ def url(project: Path) -> Iterator[str]:
 
 
 def ask(url: str, body: Any) -> tuple[int, Any]:
-    request = urllib.request.Request(f"{url}/predict", json.dumps(body).encode())
+    kind = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/predict", json.dumps(body).encode(), kind)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, json.load(answer)

@@ -1,5 +1,6 @@
 """What the doctor sees, with a part of the machine taken away in each case."""
 
+import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -82,3 +83,23 @@ def test_leftovers_of_a_run_are_seen(tmp_path: Path) -> None:
 def test_a_broken_run_file_is_reported_not_raised(tmp_path: Path) -> None:
     (tmp_path / RUN_FILE).write_text("{", encoding="utf-8")
     assert "is not a run file" in found(tmp_path, "run").detail
+
+
+@pytest.mark.parametrize(("host", "state"), [("127.0.0.1", "ok"), ("0.0.0.0", "fail"), ("::", "fail")])
+def test_open_ports_of_a_run_are_named_where_others_reach_them(tmp_path: Path, host: str, state: str) -> None:
+    folder = tmp_path / "state" / "services"
+    run = Run.begin(folder)
+    family = "AF_INET6" if ":" in host else "AF_INET"
+    code = (
+        f"import socket, sys, time; one = socket.socket(socket.{family}); one.bind(({host!r}, 0)); one.listen(); "
+        "print(one.getsockname()[1], flush=True); time.sleep(600)"
+    )
+    try:
+        log = Path(run.start("server", [sys.executable, "-c", code], {"PATH": "/usr/bin:/bin"}).log)
+        while not log.read_text(encoding="utf-8").endswith("\n"):
+            assert run.is_alive("server")
+        port = log.read_text(encoding="utf-8").strip()
+        check = found(tmp_path, "open ports")
+        assert (check.state, f"{host}:{port} (" in check.detail) == (state, state == "fail")
+    finally:
+        reap(folder)

@@ -145,6 +145,24 @@ REFUSED = {
         'time_zone = "New York"',
         "data.time_zone: must be a time zone such as 'UTC' or 'America/New_York'; got 'New York'",
     ),
+    "address that others reach": (
+        "port = 0",
+        'host = "0.0.0.0"',
+        "serving.host: must be an address of this machine alone, such as '127.0.0.1': the server has no tokens yet, "
+        "and whoever reaches it may ask it; got '0.0.0.0'",
+    ),
+    "name that others reach": (
+        "port = 0",
+        'host = "models.example"',
+        "serving.host: must be an address of this machine alone, such as '127.0.0.1': the server has no tokens yet, "
+        "and whoever reaches it may ask it; got 'models.example'",
+    ),
+    "host with a port": (
+        "port = 0",
+        'hosts = ["models.example:80"]',
+        "serving.hosts.0: must be the name of a machine, without a port; got 'models.example:80'",
+    ),
+    "no time at all": ("port = 0", "deadline_s = 0.0", "serving.deadline_s: must be greater than 0; got 0.0"),
     "long value": (
         "keys_min = 50",
         f"keys_min = {list(range(40))}",

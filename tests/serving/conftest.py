@@ -11,6 +11,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "pro
 
 if TYPE_CHECKING:
     from served_models import Models
+    from tidewheel.operations.runfile import Run
     from tidewheel.serving.control_ray import Control
 
 
@@ -28,21 +29,28 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> "Models":
 
 
 @pytest.fixture(scope="session")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Run"]:
     """Start one Ray head of our own; end everything of it after the last test, and see that it is gone."""
     from tidewheel.operations.runfile import Run, find_processes, reap
-    from tidewheel.operations.services import start_ray, wait_ray
+    from tidewheel.operations.services import start_ray
 
     folder = tmp_path_factory.mktemp("head") / "services"
     run = Run.begin(folder)
     try:
         start_ray(run)
-        yield wait_ray(run)
+        yield run
     finally:
         found = find_processes(list(run.services.values()), run.run_id)
         reap(folder)
         left = [one for one in found if one.is_running() and one.status() != "zombie"]
         assert left == [], f"left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def head(run: "Run") -> Any:
+    from tidewheel.operations.services import wait_ray
+
+    return wait_ray(run)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from tidewheel.errors import InputError
 from tidewheel.ledger.records import Plan
 from tidewheel.model.training import train
 from tidewheel.project.settings import Candidate, Features
-from tidewheel.serving.batch import ERROR_LENGTH_MAX, BatchAnswer, score_batch
+from tidewheel.serving.batch import BatchAnswer, score_batch
+from tidewheel.serving.failures import ERROR_LENGTH_MAX
 from tidewheel.serving.log_records import PAIR_SCHEMA, PREDICTION_SCHEMA
 from tidewheel.serving.outcomes import outcomes_from_log
 from tidewheel.serving.prediction_log import append_batch, read_log, read_pairs

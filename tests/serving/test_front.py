@@ -4,6 +4,8 @@ import asyncio
 import json
 import math
 import shutil
+import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,10 +20,11 @@ from served_models import Models, NotFinite, load_raising, plan_of
 from tidewheel.errors import InputError, IntegrityError
 from tidewheel.ledger.records import Plan
 from tidewheel.model.packaging import load_package
+from tidewheel.serving.control_ray import contract_of
 from tidewheel.serving.front import Answer, Front, FrontOptions
-from tidewheel.serving.in_force import Row
 from tidewheel.serving.prediction_log import PredictionLog, read_log, read_pairs
 from tidewheel.serving.routing import Arm, arm_for
+from tidewheel.serving.rungs import Row
 
 ROW = {"load": 0.3, "size": 4.0, "shop": "north"}
 
@@ -400,6 +403,181 @@ def test_whoever_missed_a_push_follows_the_ledger_without_a_lease(models: Models
     asyncio.run(run())
 
 
+class Hanging:
+    """A model that answers when it is let go."""
+
+    def __init__(self, package: Any, released: threading.Event) -> None:
+        self.package, self.released = package, released
+        self.model_id, self.columns = package.model_id, package.columns
+
+    def score_rows(self, rows: Sequence[Row]) -> Any:
+        self.released.wait(60)
+        return self.package.score_rows(rows)
+
+    def count_golden_mismatches(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "rung"), [(heuristic, 200, "heuristic"), (None, 503, None)], ids=["rule", "nobody"]
+)
+def test_a_request_is_answered_before_its_deadline_whatever_the_champion_does(
+    models: Models, open_place: Any, rule: Any, status: int, rung: str | None
+) -> None:
+    released = threading.Event()
+    place: Place = open_place(
+        load=lambda folder, digest: Hanging(load_package(folder, digest), released),
+        heuristic=rule,
+        options={"deadline_s": 1.0},
+    )
+
+    async def run() -> None:
+        for expected in (
+            "champion did not answer within",
+            "champion still works on a request that is overdue",
+        ):
+            began = time.monotonic()
+            answer = await place.answer({"inputs": [ROW], "request_id": "late"})
+            assert time.monotonic() - began < 1.0
+            told = json.loads(answer.body)
+            assert (answer.status, told.get("rung"), told["request_id"]) == (status, rung, "late")
+            assert expected in place.logged()[-1]["error"]
+
+    try:
+        asyncio.run(run())
+    finally:
+        released.set()
+
+
+def test_an_arm_takes_no_longer_than_the_deadline(models: Models, open_place: Any) -> None:
+    async def run() -> Place:
+        place, plan = await canary(
+            models, open_place, options={"candidate_timeout_ms": 60_000.0, "deadline_s": 1.0}
+        )
+        place.arms.delay_s = 60.0
+        began = time.monotonic()
+        assert (await place.ask(key_of(plan, "candidate")))["rung"] == "champion"
+        assert time.monotonic() - began < 1.0
+        return place
+
+    (row,) = asyncio.run(run()).logged()
+    assert row["error"].startswith("timeout: candidate did not answer within")
+
+
+class Store:
+    """Packages, some of which are away."""
+
+    def __init__(self, *away: str) -> None:
+        self.away = set(away)
+
+    def load(self, folder: Path | str, digest: str) -> Any:
+        package = load_package(folder, digest)
+        if package.model_id in self.away:
+            raise InputError(f"{folder} is gone")
+        return package
+
+
+def test_a_front_starts_without_packages_tells_it_and_heals(models: Models, open_place: Any) -> None:
+    simple, trees = models.simple, models.trees
+    plan = replace(plan_of(trees, simple), candidate=None, previous=simple.model_id)
+    store = Store(trees.model_id, simple.model_id)
+    contract = contract_of(models.settings)
+
+    async def run() -> None:
+        place: Place = open_place(plan, load=store.load, options={"poll_s": 0.02, "contract": contract})
+        assert (await place.ask())["rung"] == "heuristic"
+        assert (await place.answer({"inputs": [{**ROW, "shop": "east"}]})).status == 422
+        champion, previous = place.front.problems
+        assert champion.startswith(
+            f"the champion {trees.model_id[:12]} cannot be loaded, heuristic answers: Input"
+        )
+        assert previous.startswith(
+            f"the previous champion {simple.model_id[:12]} cannot be loaded: InputError:"
+        )
+        assert place.front.status()["problems"] == [champion, previous]
+        health = place.front.health()
+        assert (health.status, json.loads(health.body)["problems"]) == (503, [champion, previous])
+        assert "is gone" in place.logged()[0]["error"]
+        following = asyncio.create_task(place.front.follow(lambda: plan))
+        async with asyncio.timeout(30):
+            for back, rung in ((simple, "previous"), (trees, "champion")):
+                store.away.remove(back.model_id)
+                while (await place.ask())["rung"] != rung:
+                    await asyncio.sleep(0.02)
+        following.cancel()
+        assert place.front.problems == []
+        assert place.front.health().status == 200
+
+    asyncio.run(run())
+
+
+def test_a_plan_is_followed_although_its_fallback_is_gone(models: Models, open_place: Any) -> None:
+    store = Store(models.simple.model_id)
+
+    async def run() -> None:
+        place: Place = open_place(plan_of(models.trees), load=store.load)
+        told = await place.front.apply_plan(
+            replace(
+                plan_of(models.trees, models.simple),
+                generation=2,
+                candidate=None,
+                previous=models.simple.model_id,
+            ),
+            grant=False,
+        )
+        assert (told["generation"], told["error"]) == (2, None)
+        assert [rung.name for rung in place.front.in_force.rungs] == ["champion", "heuristic"]
+        assert "previous champion" in place.front.problems[0]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"generation": 3, "champion": "f" * 64}, "plan 3 cannot be followed: InputError"),
+        ({"generation": 1}, "the ledger is older than this server: its plan has generation 1, generation 2"),
+        ({"generation": 2, "salt": "another"}, "the ledger holds another plan of generation 2"),
+        (InputError("the ledger is gone"), "the ledger cannot be followed: InputError: the ledger is gone"),
+    ],
+    ids=["will not load", "older", "another", "gone"],
+)
+def test_a_front_says_why_it_does_not_follow_and_that_it_follows_again(
+    models: Models, open_place: Any, caplog: pytest.LogCaptureFixture, found: Any, words: str
+) -> None:
+    mine = replace(plan_of(models.simple), generation=2)
+    told: list[Any] = [found if isinstance(found, Exception) else replace(mine, **found)]
+
+    def read_plan() -> Plan:
+        if isinstance(told[0], Exception):
+            raise told[0]
+        plan: Plan = told[0]
+        return plan
+
+    async def run() -> None:
+        place: Place = open_place(mine, options={"poll_s": 0.02})
+        following = asyncio.create_task(place.front.follow(read_plan))
+        async with asyncio.timeout(30):
+            while not place.front.problems:
+                await asyncio.sleep(0.02)
+            (problem,) = place.front.problems
+            assert words in problem
+            assert place.front.health().status == 503
+            assert (await place.ask())["generation"] == 2
+            told[0] = replace(mine, generation=4)
+            while place.front.problems:
+                await asyncio.sleep(0.02)
+        following.cancel()
+        assert (await place.ask())["generation"] == 4
+
+    asyncio.run(run())
+    lines = [record.message for record in caplog.records]
+    assert [words in line for line in lines] == [True, False], (
+        "one line for each change, however often it looks"
+    )
+    assert lines[1].endswith("follows the ledger again")
+
+
 def test_callers_are_answered_while_the_log_is_full(
     models: Models, open_place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +603,11 @@ def test_the_status_shows_what_the_log_lost_and_what_waits(models: Models, open_
         assert (told["failed_moves"], told["waiting"], told["lost"]) == (2, 1, 0)
         assert datetime.fromisoformat(told["failing_since"]) <= datetime.now(UTC)
         assert str(table) in told["last_error"]
+        (problem,) = place.front.problems
+        assert problem.startswith(
+            "1 rows of the prediction log wait in segments; moving them into Delta has failed"
+        )
+        assert place.front.health().status == 503
         shutil.rmtree(place.folder / "segments")
         table.unlink()
         await place.ask(request_id="later")
@@ -434,6 +617,7 @@ def test_the_status_shows_what_the_log_lost_and_what_waits(models: Models, open_
         assert (told["predictions"], told["waiting"], told["lost"]) == (1, 0, 1)
         assert [row["request_id"] for row in place.logged()] == ["later"]
         assert place.front.status()["counts"].get("not logged") is None
+        assert place.front.problems == []
 
     asyncio.run(run())
 

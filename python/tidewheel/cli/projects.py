@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -43,6 +44,9 @@ from tidewheel.report.terminal import evidence_table, print_view, records_table
 
 ROWS_SHOWN = 10
 """Decisions and findings shown by `status`: the newest ones."""
+
+STATUS_S = 10.0
+"""Longest wait for a front's status; it gives up a prediction before that."""
 
 
 def run_project(project: Path, stage: StageName, environment: str) -> int:
@@ -206,7 +210,8 @@ def start_serving(project: Path, port: int | None) -> int:
         announce("start", "Ray head")
         run = Run.begin(workplace.services, refuse_living)
         try:
-            start_ray(run, http_host=host, http_port=wanted)
+            serving = workplace.settings.serving
+            start_ray(run, http_host=host, http_port=wanted, deadline_s=serving.deadline_s)
             wait_ray(run)
             announce("start", f"front with {champion.name}")
             front = deploy_front(workplace, replay=False)
@@ -214,7 +219,11 @@ def start_serving(project: Path, port: int | None) -> int:
         except BaseException:
             reap(workplace.services)
             raise
-    print_view(f"[bold]{champion.name}[/] answers at {front.predict_url}; documentation at {front.url}/docs")
+    problems = read_status(front.url)["problems"]
+    for problem in problems:
+        print_view(f"[red]problem[/] {escape(problem)}")
+    who = "The server" if problems else f"[bold]{champion.name}[/]"
+    print_view(f"{who} answers at {front.predict_url}; documentation at {front.url}/docs")
     return 0
 
 
@@ -248,11 +257,21 @@ def ask_serving(project: Path) -> int:
     if address is None:
         print_view("No server is running; `tidewheel serve up` starts it.")
         return 1
-    try:
-        # No proxy: this is an address of this machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{address.url}/status", timeout=5.0) as answer:
-            print(json.dumps(json.load(answer), indent=2))
-    except OSError as error:
-        raise ServiceError(f"{address.url}/status did not answer: {error}") from error
+    print(json.dumps(read_status(address.url), indent=2))
     return 0
+
+
+def read_status(url: str) -> dict[str, Any]:
+    """Ask the front at `url` what one of its replicas does.
+
+    Raises:
+        ServiceError: It did not answer.
+    """
+    # No proxy: this is an address of this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/status", timeout=STATUS_S) as answer:
+            status: dict[str, Any] = json.load(answer)
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"{url}/status did not answer: {error}") from error
+    return status

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,9 +18,9 @@ from typing import Literal
 import psutil
 
 from tidewheel.errors import InputError, MissingExtraError, TidewheelError
-from tidewheel.operations.ports import LOOPBACK, free_ports
+from tidewheel.operations.haproxy import find_haproxy
+from tidewheel.operations.ports import LOOPBACK, find_listeners, free_ports, is_loopback
 from tidewheel.operations.runfile import RUN_FILE, Run, find_processes
-from tidewheel.operations.services import find_haproxy
 
 State = Literal["ok", "warn", "fail"]
 
@@ -217,5 +217,21 @@ def _leftovers(folder: Path) -> Iterator[Check]:
             yield Check(
                 "run", "warn", f"{len(found)} processes of the run in {file.parent} are running", remedy
             )
+            yield _listening(found)
     if not files:
         yield Check("run", "ok", "nothing left of earlier runs")
+
+
+def _listening(processes: Sequence[psutil.Process]) -> Check:
+    """Look at every open port of a run: Ray's ask for a token, the front asks for nothing."""
+    found = find_listeners(processes)
+    outside = [
+        f"{address}:{port} ({command[:40]})"
+        for (address, port), command in found.items()
+        if not is_loopback(address)
+    ]
+    if not outside:
+        return Check("open ports", "ok", f"{len(found)} of the run, all on loopback")
+    return Check(
+        "open ports", "fail", ", ".join(outside), "stop the server; let a firewall close these ports"
+    )

@@ -5,7 +5,9 @@ A free port is free when it is looked at; whoever binds it next has it. All port
 """
 
 import contextlib
+import ipaddress
 import socket
+from collections.abc import Iterable
 
 import psutil
 
@@ -44,6 +46,29 @@ def check_port(host: str, port: int) -> None:
             raise PortInUseError(
                 f"port {port} on {host} cannot be taken: {error.strerror}{_holder(port)}; choose another port"
             ) from error
+
+
+def find_listeners(processes: Iterable[psutil.Process]) -> dict[tuple[str, int], str]:
+    """Give every address and port on which one of these processes takes connections or datagrams, and its command."""
+    found = {}
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # helpers of a start come and go
+            for one in process.net_connections(kind="inet"):
+                if one.laddr and (one.status == psutil.CONN_LISTEN or one.type == socket.SOCK_DGRAM):
+                    found[str(one.laddr.ip), int(one.laddr.port)] = " ".join(process.cmdline())
+    return found
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address of an open port is reached from this machine alone.
+
+    Example:
+        >>> [is_loopback(address) for address in ("127.0.0.1", "::ffff:127.0.0.1", "::1", "0.0.0.0", "::")]
+        [True, True, True, False, False]
+    """
+    found = ipaddress.ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 def _holder(port: int) -> str:

@@ -27,7 +27,7 @@ import psutil
 
 from tidewheel.errors import InputError, ServiceError
 from tidewheel.operations.folders import locked, make_private
-from tidewheel.project.shortcuts import mend_link, remove_link
+from tidewheel.operations.shortcuts import mend_link, remove_link
 
 RUN_FILE = "run.json"
 MARKER = "TIDEWHEEL_RUN"

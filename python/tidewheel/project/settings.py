@@ -5,6 +5,7 @@ What belongs here: the sections, their types, ranges and defaults. What does not
 """
 
 import math
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -39,12 +40,23 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
 REFERENCE_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 Reference = Annotated[str, StringConstraints(pattern=REFERENCE_PATTERN)]
 """Python code of the user's, as `module:function`."""
+HOST_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+HostName = Annotated[str, StringConstraints(pattern=HOST_PATTERN, max_length=253)]
+"""Name of a machine, without a port."""
 Parameter = Annotated[float | int | str | bool, BeforeValidator(_check_parameter)]
 """One parameter of a model, passed on as it is written."""
 
 Stage = Literal[
     "scope", "data", "labels", "baseline", "model", "package", "shadow", "canary", "monitoring", "retrain"
 ]
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is an IPv4 address that only this machine reaches."""
+    try:
+        return IPv4Address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Section(BaseModel):
@@ -189,18 +201,34 @@ class Gate(Section):
 
 
 class Serving(Section):
-    """Say how the front answers: `[serving]`."""
+    """Say how the front answers: `[serving]`.
+
+    A caller waits at most `deadline_s` for an answer, and gets 503 with Retry-After then. `hosts` are the names by which
+    requests may call this server in their `Host` header, beside addresses that are loopback.
+    """
 
     host: str = "127.0.0.1"
+    hosts: tuple[HostName, ...] = ()
     port: Annotated[int, Field(strict=True, ge=0, le=65535)] = 0
     replicas: Count = 1
     batch_rows_max: Count = 1000
     body_bytes_max: Count = 1_000_000
+    deadline_s: Positive = 5.0
     candidate_timeout_ms: Positive = 500.0
     shadow_every_ms: Positive = 20.0
     shadow_queue_max: Count = 10_000
     log_flush_s: Positive = 2.0
     lease_s: Positive = 60.0
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, host: str) -> str:
+        if host != "localhost" and not is_loopback(host):
+            raise ValueError(
+                "must be an address of this machine alone, such as '127.0.0.1': the server has no tokens yet, "
+                "and whoever reaches it may ask it"
+            )
+        return host
 
 
 class Guard(Section):

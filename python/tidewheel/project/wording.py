@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from tidewheel.project.places import Place
-from tidewheel.project.settings import REFERENCE_PATTERN, Settings
+from tidewheel.project.settings import HOST_PATTERN, REFERENCE_PATTERN, Settings
 
 SHOWN_MAX = 60
 """So many characters of a value are shown; a whole section in one line helps nobody."""
@@ -25,6 +25,12 @@ _EXPECTED = {
     "model_type": "must be a table",
     "string_type": "must be text",
     "tuple_type": "must be a list",
+}
+
+
+_PATTERNS = {
+    REFERENCE_PATTERN: "must name Python code as 'module:function'",
+    HOST_PATTERN: "must be the name of a machine, without a port",
 }
 
 
@@ -89,8 +95,9 @@ def _name_words(name: str, error: Mapping[str, Any]) -> str:
 def _expected(error: Mapping[str, Any]) -> str:
     if error["type"] in _EXPECTED:
         return _EXPECTED[error["type"]]
-    if error.get("ctx", {}).get("pattern") == REFERENCE_PATTERN:
-        return "must name Python code as 'module:function'"
+    pattern = error.get("ctx", {}).get("pattern")
+    if pattern in _PATTERNS:
+        return _PATTERNS[pattern]
     # "Value error, " comes before the words of our own validators.
     words = str(error["msg"]).removeprefix("Value error, ")
     for subject in ("Input should ", "String should ", "Tuple should ", "Dictionary should "):

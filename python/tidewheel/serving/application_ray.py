@@ -1,8 +1,5 @@
 """The Ray Serve applications: the front, and one application for each model that is not in the front's process.
 
-What belongs here: HTTP and handles. What does not: answering (`serving.front`), deploying and telling replicas what to do
-(`serving.control_ray`).
-
 Champion, previous champion and heuristic live in the front's replicas. The candidate and, behind the same kind of handle, a
 copy of the champion (the baseline arm) are applications of their own, named by role and model: each can come and go alone.
 """
@@ -11,24 +8,29 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
 from tidewheel.errors import InputError
 from tidewheel.ledger.records import Plan
 from tidewheel.ledger.store import Ledger
+from tidewheel.operations.haproxy import RETRY_AFTER_S
 from tidewheel.project.files import load_reference
 from tidewheel.serving.front import Answer, Front, FrontOptions
-from tidewheel.serving.in_force import Row, Scorer
+from tidewheel.serving.in_force import Scorer
+from tidewheel.serving.loopback_ray import listen_on_loopback
 from tidewheel.serving.pages import docs, openapi
 from tidewheel.serving.prediction_log import PredictionLog
 from tidewheel.serving.routing import Arm, assigned_model
+from tidewheel.serving.rungs import Row
 
 FRONT_APP, FRONT = "front", "Front"
 """Names of the application and of its deployment."""
@@ -36,9 +38,10 @@ FRONT_APP, FRONT = "front", "Front"
 SCORER = "Scorer"
 """Name of the deployment in the application of an arm."""
 
-RETRY_AFTER_S = 1
-
 DISCARD_BYTES_MAX = 32 << 20
+
+HEADER_SHOWN_MAX = 100
+"""A refused header is quoted up to this length."""
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class ScorerReplica:
     """
 
     def __init__(self, folder: str, files_sha256: str, load: str, import_folders: Sequence[str]) -> None:
+        listen_on_loopback()
         extend_path(import_folders)
         self._package: Scorer = load_reference(load)(folder, files_sha256)
 
@@ -84,8 +88,10 @@ class FrontReplica:
 
     async def __init__(self, options: FrontOptions, load: str, import_folders: Sequence[str]) -> None:  # type: ignore[misc]
         # A coroutine: Serve then runs it on the replica's own event loop, to which `Front` belongs.
+        listen_on_loopback()
         extend_path(import_folders)
         self._options = options
+        self._hosts = allowed_hosts(options.hosts)
         self._replica: str = serve.get_replica_context().replica_id.unique_id
         self._handles: dict[str, DeploymentHandle] = {}
         self._ledger = Ledger.open(options.ledger_url)
@@ -108,31 +114,40 @@ class FrontReplica:
 
     async def _route(self, request: Request) -> Response:
         method, path = request.scope["method"], request.scope["path"]
+        host = kind = b""
+        for name, value in request.scope["headers"]:
+            if name == b"host":
+                host = value
+            elif name == b"content-type":
+                kind = value
+        if not is_allowed_host(host, self._hosts):
+            # A page of any site may have its name lead to this machine; only the name tells its requests from a caller's.
+            expected = "a loopback address or one of [serving].hosts"
+            return _response(_refused_header(400, "Host", expected, host))
         if path == "/predict" and method == "POST":
-            body = await read_body(request, self._options.body_bytes_max)
-            return _response(await self._front.predict(body))
-        pages = {
-            "/health": lambda: _json({"status": "ok", "generation": self._front.in_force.plan.generation}),
+            if not is_json(kind):
+                # Browsers ask before they send JSON to another site; other kinds they send at once.
+                return _response(_refused_header(415, "Content-Type", "application/json", kind))
+            since = time.monotonic()
+            try:
+                async with asyncio.timeout(self._options.patience_s):
+                    body = await read_body(request, self._options.body_bytes_max)
+            except TimeoutError:
+                return _response(Answer(408, b'{"error": "the body did not arrive in time"}'))
+            return _response(await self._front.predict(body, since))
+        pages: dict[str, Callable[[], Response]] = {
+            "/health": lambda: _response(self._front.health()),
             "/status": lambda: _json(self._front.status()),
             "/openapi.json": lambda: _json(
-                openapi(self._options.name, self._columns(), replay=self._options.replay)
+                openapi(self._options.name, self._front.in_force.columns, replay=self._options.replay)
             ),
-            "/docs": self._docs,
+            "/docs": lambda: HTMLResponse(docs(self._options.name, self._front.in_force.columns)),
         }
         if path not in pages and path != "/predict":
             return _response(Answer(404, b'{"error": "no such path; see /docs"}'))
         if path == "/predict" or method not in ("GET", "HEAD"):
             return _response(Answer(405, b'{"error": "this path takes another method; see /docs"}'))
         return pages[path]()
-
-    def _columns(self) -> Any:
-        now = self._front.in_force
-        return now.packages[now.plan.champion].columns
-
-    def _docs(self) -> Response:
-        now = self._front.in_force
-        golden = getattr(now.packages[now.plan.champion], "golden", ())
-        return HTMLResponse(docs(self._options.name, self._columns(), golden[0].row if golden else {}))
 
     async def _ask(self, arm: Arm, plan: Plan, rows: Sequence[Row]) -> Sequence[float]:
         """Ask the application of an arm; whoever cancels this also cancels the call."""
@@ -178,20 +193,63 @@ async def read_body(request: Request, limit: int) -> bytes:
     """Read a body of at most `limit` bytes; of a longer one keep just enough for it to be refused.
 
     The rest is read and thrown away, up to a limit of its own: many clients look for an answer only when they have sent all.
+
+    Raises:
+        ClientDisconnect: The caller left.
     """
     parts, size = [], 0
-    async for part in request.stream():
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
         if size <= limit:
             parts.append(part)
         size += len(part)
-        if size > limit + DISCARD_BYTES_MAX:
-            break
-    return b"".join(parts)
+        if not message.get("more_body", False) or size > limit + DISCARD_BYTES_MAX:
+            return b"".join(parts)
+
+
+def allowed_hosts(names: Sequence[str]) -> frozenset[bytes]:
+    """Give the hosts by which requests may name this server, beside addresses that are loopback."""
+    return frozenset({b"localhost", b"127.0.0.1", b"[::1]", *(name.lower().encode() for name in names)})
+
+
+def is_allowed_host(header: bytes, allowed: frozenset[bytes]) -> bool:
+    """Say whether the value of a `Host` header names this server.
+
+    Example:
+        >>> hosts = allowed_hosts(["models.example"])
+        >>> [is_allowed_host(name, hosts) for name in (b"127.0.0.1:8000", b"Models.Example", b"evil.example:8000")]
+        [True, True, False]
+    """
+    host = header.lower()
+    host = (
+        host[: host.find(b"]") + 1] if host.startswith(b"[") else host.partition(b":")[0].removesuffix(b".")
+    )
+    if host in allowed:
+        return True
+    try:
+        return ip_address(host.strip(b"[]").decode("ascii")).is_loopback
+    except ValueError:  # UnicodeDecodeError is one
+        return False
+
+
+def is_json(content_type: bytes) -> bool:
+    """Say whether the value of a `Content-Type` header means JSON."""
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"
 
 
 def extend_path(folders: Sequence[str]) -> None:
     """Add folders to the import path, at its end."""
     sys.path.extend(folder for folder in folders if folder not in sys.path and Path(folder).is_dir())
+
+
+def _refused_header(status: int, name: str, expected: str, got: bytes) -> Answer:
+    shown = ascii(got[:HEADER_SHOWN_MAX].decode("latin-1")) if got else "nothing"
+    return Answer(
+        status, json.dumps({"error": f"the header {name} must be {expected}; got {shown}"}).encode()
+    )
 
 
 def _response(answer: Answer) -> Response:

@@ -22,14 +22,12 @@ from numpy.typing import NDArray
 
 from tidewheel.errors import InputError
 from tidewheel.ledger.records import Plan
+from tidewheel.serving.failures import words
 from tidewheel.serving.log_records import PAIR_SCHEMA, PREDICTION_SCHEMA
 from tidewheel.serving.routing import Arm, assigned_model, router_of
 
 HEURISTIC = "heuristic"
 """Stands in the log for the fallback: as the model that answered, and as its rung."""
-
-ERROR_LENGTH_MAX = 200
-"""The text of an error is kept up to this length."""
 
 _UTC = pl.Datetime("us", "UTC")
 
@@ -209,7 +207,7 @@ def _score_timed(
         try:
             score = float(packages[model].score_rows(rows)[0])
         except Exception as failure:
-            error = _words(failure)
+            error = words(failure)
         latency_ms = (timer() - began) * 1000.0
         if error is None and latency_ms > timeout_ms:
             error = f"no answer within {timeout_ms:g} ms"
@@ -234,7 +232,7 @@ def _try_scores(scores: TableScorer, inputs: pl.DataFrame) -> tuple[Scores, list
             raise InputError(f"a model must give one score for each row; got shape {found.shape}")
     except Exception as failure:
         if inputs.height == 1:
-            return np.array([math.nan]), [_words(failure)]
+            return np.array([math.nan]), [words(failure)]
         each = [_try_scores(scores, inputs[index : index + 1]) for index in range(inputs.height)]
         return np.concatenate([score for score, _ in each]), [error for _, (error,) in each]
     if np.isfinite(found).all():
@@ -244,10 +242,6 @@ def _try_scores(scores: TableScorer, inputs: pl.DataFrame) -> tuple[Scores, list
 
 def _non_finite(score: float) -> str | None:
     return None if math.isfinite(score) else f"non-finite score {score}"
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:ERROR_LENGTH_MAX]
 
 
 def _predictions(

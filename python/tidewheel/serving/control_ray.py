@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.error import HTTPError
 
 import ray
 from ray import serve
@@ -27,7 +28,7 @@ from ray.serve.exceptions import RayServeException
 
 from tidewheel.errors import ConflictError, ServiceError
 from tidewheel.ledger.records import Plan
-from tidewheel.project.settings import Settings
+from tidewheel.project.settings import Column, Settings
 from tidewheel.serving.application_ray import FRONT, FRONT_APP, SCORER, FrontReplica, ScorerReplica, arm_app
 from tidewheel.serving.front import FrontOptions
 
@@ -45,8 +46,11 @@ LOAD = "tidewheel.model.packaging:load_package"
 ACTOR_OPTIONS = {"num_cpus": 0.1}
 """What an actor books; it takes what it needs."""
 
-ONGOING_MAX, QUEUED_MAX = 256, 1024
-"""Requests a front replica works on and lets wait; more get 503 with Retry-After."""
+ONGOING_MAX, QUEUED_MAX = 1024, 1024
+"""Requests that a replica takes at once: more than HAProxy sends it, which watches their age meanwhile."""
+
+HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 2.0, 3.0
+"""Serve asks a replica so often, and replaces it after three times without an answer: a stopped one after 15 s."""
 
 
 class Head(Protocol):
@@ -125,11 +129,14 @@ class Control:
             replay=replay,
             batch_rows_max=chosen.batch_rows_max,
             body_bytes_max=chosen.body_bytes_max,
+            deadline_s=chosen.deadline_s,
+            hosts=chosen.hosts,
             candidate_timeout_ms=chosen.candidate_timeout_ms,
             shadow_every_ms=chosen.shadow_every_ms,
             shadow_queue_max=chosen.shadow_queue_max,
             log_flush_s=chosen.log_flush_s,
             lease_s=chosen.lease_s,
+            contract=contract_of(settings),
         )
         front = serve.deployment(
             FrontReplica,
@@ -140,6 +147,8 @@ class Control:
             ray_actor_options=ACTOR_OPTIONS,
             graceful_shutdown_wait_loop_s=0.2,
             graceful_shutdown_timeout_s=10,
+            health_check_period_s=HEALTH_PERIOD_S,
+            health_check_timeout_s=HEALTH_TIMEOUT_S,
         ).bind(options, load, list(import_folders))
         _run([serve.RunTarget(front, name=FRONT_APP, route_prefix="/")])
         self._wait_for_health()
@@ -300,7 +309,7 @@ class Control:
         return told
 
     def _wait_for_health(self) -> None:
-        """Wait until HAProxy knows the front."""
+        """Wait until HAProxy knows the front; one that has problems to tell is up."""
         deadline = time.monotonic() + CALL_S
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while True:
@@ -308,6 +317,8 @@ class Control:
                 with opener.open(f"{self._url}/health", timeout=2.0):
                     return
             except OSError as error:
+                if isinstance(error, HTTPError) and b'"generation"' in error.read():
+                    return
                 if time.monotonic() > deadline:
                     raise ServiceError(
                         f"{self._url}/health did not answer after {CALL_S:g} s: {error}"
@@ -340,6 +351,12 @@ def connect(head: Head) -> Control:
     except (ConnectionError, RuntimeError) as error:
         raise ServiceError(f"the Ray head at {head.address} did not answer: {error}") from error
     return Control(head.url)
+
+
+def contract_of(settings: Settings) -> dict[str, Column]:
+    """Give the contract of a request as the project file says it: of the columns that models may see."""
+    features = settings.features
+    return {name: settings.contract.columns[name] for name in (*features.numeric, *features.categorical)}
 
 
 @contextmanager

@@ -1,18 +1,18 @@
 """Answering: check a request, route it, score it down the ladder, keep it in the log, copy it to the shadow.
 
-What belongs here: everything that a replica of the front does, on any event loop and without Ray. What does not: HTTP,
-handles and replicas (`serving.application_ray`), telling the replicas what to do (`serving.control_ray`).
-
-The champion scores in this process; only a canary request pays for a call to another one. A request is answered by the first
-rung that gives finite scores for all of its rows; what the assigned model did wrong stays in the log, whoever answers.
+Everything that a replica of the front does is here, on any event loop and without Ray; HTTP, handles and replicas are in
+`serving.application_ray`. The champion scores in this process; only a canary request pays for a call to another one. A
+request is answered by the first rung that gives finite scores for all of its rows before its deadline; what the assigned
+model did wrong stays in the log, whoever answers.
 """
 
 import asyncio
+import logging
 import math
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,18 +21,24 @@ import msgspec
 
 from tidewheel.errors import InputError, RequestError
 from tidewheel.ledger.records import Plan
-from tidewheel.serving.in_force import Heuristic, InForce, Limits, Loader, Row, load_plan
+from tidewheel.operations.haproxy import REPLICA_PART
+from tidewheel.serving.failures import words
+from tidewheel.serving.in_force import Heuristic, InForce, Limits, Loader, load_plan
 from tidewheel.serving.log_records import Prediction
 from tidewheel.serving.prediction_log import PredictionLog
-from tidewheel.serving.requests import Request
+from tidewheel.serving.requests import ColumnContract, Request
 from tidewheel.serving.routing import Arm, assigned_model
-from tidewheel.serving.shadowing import Shadowed, ShadowQueue, words
+from tidewheel.serving.rungs import Row, Rung
+from tidewheel.serving.shadowing import Shadowed, ShadowQueue
 
 DRAIN_S = 10.0
 """Longest wait for the shadow queue when the log is flushed."""
 
 SHADOW_PATIENCE = 10.0
 """A shadow batch may take so many times as long as one canary request: nobody waits for it."""
+
+RESERVE_PART = 0.1
+"""Part of a replica's time that is kept for each rung from those above it: heuristics are quick."""
 
 AskArm = Callable[[Arm, Plan, Sequence[Row]], Awaitable[Sequence[float]]]
 """Asks the application of an arm (candidate or baseline) for the scores of rows."""
@@ -42,7 +48,10 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class FrontOptions:
-    """Say how a front answers; the fields are those of `[serving]`, and where ledger, log and heuristic are."""
+    """Say how a front answers; the fields are those of `[serving]`, and where ledger, log and heuristic are.
+
+    `contract` says what a request looks like while the champion's package cannot.
+    """
 
     name: str
     ledger_url: str
@@ -51,12 +60,20 @@ class FrontOptions:
     replay: bool = False
     batch_rows_max: int = 1000
     body_bytes_max: int = 1_000_000
+    deadline_s: float = 5.0
+    hosts: tuple[str, ...] = ()
     candidate_timeout_ms: float = 500.0
     shadow_every_ms: float = 20.0
     shadow_queue_max: int = 10_000
     log_flush_s: float = 2.0
     lease_s: float = 60.0
     poll_s: float = 5.0
+    contract: Mapping[str, ColumnContract] | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """Longest time that a replica takes for a request, in seconds."""
+        return REPLICA_PART * self.deadline_s
 
     def limits(self) -> Limits:
         """Give the bounds of a request."""
@@ -94,7 +111,8 @@ class Front:
         heuristic: The last rung.
 
     Raises:
-        InputError, IntegrityError: The plan cannot be loaded, see `in_force.load_plan`.
+        InputError, IntegrityError: The plan cannot be loaded, see `in_force.load_plan`; with `options.contract` the front
+            starts without its champion, and looks for it again with the plan.
     """
 
     def __init__(
@@ -114,7 +132,8 @@ class Front:
         self._load = load
         self._heuristic = heuristic
         self._timeout_s = options.candidate_timeout_ms / 1000
-        self._in_force = load_plan(plan, options.limits(), heuristic, load, {})
+        self._in_force = load_plan(plan, options.limits(), heuristic, load, {}, options.contract)
+        self._behind: str | None = None
         self._lease_until = -math.inf
         self._applying = asyncio.Lock()
         self._counts: Counter[str] = Counter()
@@ -130,9 +149,15 @@ class Front:
         """What requests are answered by at this moment."""
         return self._in_force
 
-    async def predict(self, body: bytes) -> Answer:
-        """Answer the body of a request to `/predict`; its record is in the log when this returns."""
+    async def predict(self, body: bytes, since: float | None = None) -> Answer:
+        """Answer the body of a request to `/predict`; its record is in the log when this returns.
+
+        Args:
+            body: The body.
+            since: When the request came, as `time.monotonic` tells it; now if None. Its deadline counts from then on.
+        """
         began = time.perf_counter()
+        until = (time.monotonic() if since is None else since) + self._options.patience_s
         now = self._in_force
         try:
             request = now.validator.parse(body)
@@ -142,7 +167,7 @@ class Front:
         live = now.plan.candidate is not None and time.monotonic() < self._lease_until
         arm: Arm = now.router.arm(request.key) if live else "champion"
         try:
-            scored = await self._score(now, arm, request.rows)
+            scored = await self._score(now, arm, request.rows, until)
         except asyncio.CancelledError:
             # The slowest answers are those that callers do not wait for: without them a slow candidate looks quick.
             latency_ms = (time.perf_counter() - began) * 1000
@@ -156,22 +181,29 @@ class Front:
             self._copy(now.plan, request, scored, at_utc)
         return self._answer(now.plan, request, scored)
 
-    async def _score(self, now: InForce, arm: Arm, rows: list[dict[str, Any]]) -> Scored:
+    async def _score(self, now: InForce, arm: Arm, rows: list[dict[str, Any]], until: float) -> Scored:
         error = None
         if arm != "champion":
+            timeout_s = min(self._timeout_s, self._for_rung(now.rungs, until) - time.monotonic())
             try:
-                told = await asyncio.wait_for(self._ask(arm, now.plan, rows), self._timeout_s)
+                told = await asyncio.wait_for(self._ask(arm, now.plan, rows), timeout_s)
                 scores = [float(score) for score in told]
                 if len(scores) == len(rows) and all(map(math.isfinite, scores)):
                     return Scored(scores, arm, assigned_model(now.plan, arm), None)
                 error = f"non-finite score or wrong number of scores of {arm}: {scores[:3]}"
             except TimeoutError:
-                error = f"timeout: {arm} did not answer within {self._timeout_s * 1000:g} ms"
+                error = f"timeout: {arm} did not answer within {timeout_s * 1000:g} ms"
             except Exception as failure:
                 error = words(failure)
-        for rung in now.rungs:
+        elif now.missing:
+            error = now.missing.get(now.plan.champion)
+        for place, rung in enumerate(now.rungs):
             try:
-                scores = rung.score(rows).tolist()
+                if rung.is_quick(len(rows)):
+                    scores = rung.score(rows).tolist()
+                else:
+                    budget = self._for_rung(now.rungs[place + 1 :], until)
+                    scores = (await rung.score_apart(rows, budget)).tolist()
             except Exception as failure:
                 error = error or words(failure)
                 continue
@@ -179,6 +211,10 @@ class Front:
                 return Scored(scores, rung.name, rung.model, error)
             error = error or f"non-finite score or wrong number of scores of {rung.name}: {scores[:3]}"
         return Scored(None, None, None, error)
+
+    def _for_rung(self, below: Sequence[Rung], until: float) -> float:
+        """Say until when a rung may take, so that those below it still have time."""
+        return until - len(below) * RESERVE_PART * self._options.patience_s
 
     def _keep(
         self,
@@ -273,28 +309,87 @@ class Front:
         async with self._applying:
             if plan.generation > self._in_force.plan.generation:
                 try:
-                    known = self._in_force.packages
-                    self._in_force = await asyncio.to_thread(
-                        load_plan, plan, self._options.limits(), self._heuristic, self._load, known
-                    )
+                    self._in_force = await asyncio.to_thread(self._prepare, plan, None)
                     self._lease_until = -math.inf
+                    self._tell(None)
                 except Exception as failure:
                     error = words(failure)
+                    self._tell(f"plan {plan.generation} cannot be followed: {error}")
         generation = self._in_force.plan.generation
         if grant and generation == plan.generation:
             self.renew_lease(generation)
         return {"replica": self._replica, "generation": generation, "error": error}
 
+    def _prepare(self, plan: Plan, contract: Mapping[str, ColumnContract] | None) -> InForce:
+        """Load what a plan needs and is not loaded yet."""
+        known = self._in_force.packages
+        return load_plan(plan, self._options.limits(), self._heuristic, self._load, known, contract)
+
+    async def _heal(self) -> None:
+        """Look once more for the packages that could not be loaded."""
+        async with self._applying:
+            now = self._in_force
+            found = await asyncio.to_thread(self._prepare, now.plan, now.columns)
+            if len(found.missing) < len(now.missing):
+                self._in_force = found
+
     async def follow(self, read_plan: Callable[[], Plan]) -> None:
-        """Look for a newer plan every `poll_s`, for ever: whoever missed a push follows a little later, without a lease."""
+        """Look for a newer plan every `poll_s`, for ever: whoever missed a push follows a little later, without a lease.
+
+        Packages that could not be loaded are looked for as well. What stands in the way is in `/status` and in the log of
+        this process until it does no more.
+        """
         while True:
             await asyncio.sleep(self._options.poll_s)
             try:
-                found = await asyncio.to_thread(read_plan)
-                if found.generation > self._in_force.plan.generation:
-                    await self.apply_plan(found, grant=False)
-            except Exception:  # the ledger is away, say: we go on with the plan in force, and look again
+                await self._follow(await asyncio.to_thread(read_plan))
+            except (
+                Exception
+            ) as failure:  # the ledger is away, say: we go on with the plan in force, and look again
                 self._counts["failed polls"] += 1
+                self._tell(f"the ledger cannot be followed: {words(failure)}")
+
+    async def _follow(self, found: Plan) -> None:
+        mine = self._in_force.plan
+        if found.generation > mine.generation:
+            await self.apply_plan(found, grant=False)
+        elif found.generation < mine.generation:
+            self._tell(
+                f"the ledger is older than this server: its plan has generation {found.generation}, "
+                f"generation {mine.generation} is in force"
+            )
+        elif found != mine:
+            self._tell(f"the ledger holds another plan of generation {mine.generation} than the one in force")
+        else:
+            self._tell(None)
+            if self._in_force.missing:
+                await self._heal()
+
+    def _tell(self, behind: str | None) -> None:
+        """Keep why this replica does not follow the ledger, and write a line into the log when that changes."""
+        if behind == self._behind:
+            return
+        self._behind = behind
+        if behind is None:
+            _logger.warning("replica %s follows the ledger again", self._replica)
+        else:
+            _logger.error("replica %s does not follow the ledger: %s", self._replica, behind)
+
+    @property
+    def problems(self) -> list[str]:
+        """Say what is wrong now, in one sentence each: what a person has to mend."""
+        found = [self._behind, *self._in_force.problems, self._log.problem]
+        return [problem for problem in found if problem is not None]
+
+    def health(self) -> Answer:
+        """Answer 200 when all is well, and 503 with the problems otherwise; requests are answered either way."""
+        problems = self.problems
+        told = {
+            "status": "failing" if problems else "ok",
+            "generation": self._in_force.plan.generation,
+            **({"problems": problems} if problems else {}),
+        }
+        return Answer(503 if problems else 200, _encode(told))
 
     def renew_lease(self, generation: int) -> dict[str, Any]:
         """Let the candidate of `generation` be used for another `lease_s`; a lease of another generation is ignored."""
@@ -315,6 +410,7 @@ class Front:
         return {
             "replica": self._replica,
             "pid": os.getpid(),
+            "problems": self.problems,
             "name": plan.name,
             "generation": plan.generation,
             "champion": plan.champion,
@@ -339,3 +435,6 @@ class Front:
     def close(self) -> None:
         """Move the log into Delta and give it up; from any thread, once no request is on its way."""
         self._log.close()
+
+
+_logger = logging.getLogger(__name__)

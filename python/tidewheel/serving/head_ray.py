@@ -2,7 +2,7 @@
 
 It starts Ray's own processes on loopback, then Serve's controller and HAProxy, writes the ready file once the front's port
 takes connections, and waits for SIGTERM. Meanwhile it keeps the short link to the run's folder, through which the paths of
-its sockets lead (`project.shortcuts`).
+its sockets lead (`operations.shortcuts`).
 It goes below `ray start`, through the same `Node` class, to leave out three processes nobody here uses (dashboard, client
 server, monitor) and 5 s of start-up. Ray is pinned to 2.60.x for it; `tests/operations/test_services.py` guards it.
 """
@@ -22,7 +22,7 @@ from ray import serve
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 
-from tidewheel.project.shortcuts import keep_link
+from tidewheel.operations.shortcuts import keep_link
 
 OBJECT_STORE_BYTES = 200_000_000
 """Requests and plans are small; frames travel through files."""

@@ -1,24 +1,20 @@
-"""What a replica answers by: a plan with its packages loaded and tried, one immutable object that is swapped as a whole.
-
-What belongs here: loading a plan, and the rungs of the ladder that live in the replica's process. What does not: answering
-(`serving.front`) and calling other applications (`serving.application_ray`).
-"""
+"""What a replica answers by: a plan with its packages loaded and tried, one immutable object that is swapped as a whole."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidewheel.errors import InputError, IntegrityError
 from tidewheel.ledger.records import Plan
+from tidewheel.serving.failures import words
 from tidewheel.serving.requests import ColumnContract, Validator
 from tidewheel.serving.routing import Router, router_of
+from tidewheel.serving.rungs import Row, Rung
 
-Row = Mapping[str, Any]
-RungName = Literal["champion", "previous", "heuristic"]
 Heuristic = Callable[[Mapping[str, Sequence[Any]]], NDArray[np.float64]]
 
 HEURISTIC = "heuristic"
@@ -48,23 +44,30 @@ Loader = Callable[[Path | str, str], Scorer]
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One step of the ladder in this process: its name, the model id it answers for, and how it scores."""
-
-    name: RungName
-    model: str
-    score: Callable[[Sequence[Row]], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True)
 class InForce:
-    """Hold a plan, ready to answer by: its router, the champion's contract, the rungs from best to last."""
+    """Hold a plan, ready to answer by: its router, the contract of a request, the rungs from best to last.
+
+    `missing` says of each model of the plan that could not be loaded, why.
+    """
 
     plan: Plan
     router: Router
+    columns: Mapping[str, ColumnContract]
     validator: Validator
     rungs: tuple[Rung, ...]
     packages: Mapping[str, Scorer]
+    missing: Mapping[str, str]
+
+    @property
+    def problems(self) -> list[str]:
+        """Say which models cannot be loaded, and who answers instead."""
+        answering = self.rungs[0].name if self.rungs else "nobody"
+        return [
+            f"the champion {model[:12]} cannot be loaded, {answering} answers: {why}"
+            if model == self.plan.champion
+            else f"the previous champion {model[:12]} cannot be loaded: {why}"
+            for model, why in self.missing.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,16 @@ class Limits:
 
 
 def load_plan(
-    plan: Plan, limits: Limits, heuristic: Heuristic | None, load: Loader, known: Mapping[str, Scorer]
+    plan: Plan,
+    limits: Limits,
+    heuristic: Heuristic | None,
+    load: Loader,
+    known: Mapping[str, Scorer],
+    contract: Mapping[str, ColumnContract] | None = None,
 ) -> InForce:
     """Load the packages that this process answers with, try each on its golden requests, and put all together.
+
+    The previous champion is a fallback: where it cannot be loaded, the plan is ready without it.
 
     Args:
         plan: The plan to answer by.
@@ -87,21 +97,35 @@ def load_plan(
         heuristic: The last rung; without one there is none.
         load: Loads a package.
         known: Packages already loaded and tried, by model id.
+        contract: What a request looks like where no package can say so. With it the plan is ready even without its
+            champion: who starts has no other plan to answer by.
 
     Raises:
         InputError: The plan names no package for its champion, or a share is outside its range.
         IntegrityError: A package's files or identity differ from the plan's, or it scores its golden requests differently.
     """
-    names = [plan.champion, *([plan.previous] if plan.previous in plan.packages else [])]
-    packages = {name: known.get(name) or load_tried(plan, name, load) for name in names if name is not None}
-    rungs = [Rung("champion", plan.champion, packages[plan.champion].score_rows)]
+    router = router_of(plan)
+    packages: dict[str, Scorer] = {}
+    missing: dict[str, str] = {}
+    for model in dict.fromkeys([plan.champion, *([plan.previous] if plan.previous in plan.packages else [])]):
+        assert model is not None, "a model that has a package has an id"
+        try:
+            packages[model] = known.get(model) or load_tried(plan, model, load)
+        except Exception as failure:
+            if model == plan.champion and contract is None:
+                raise
+            missing[model] = words(failure)
+    rungs = []
+    if plan.champion in packages:
+        rungs.append(Rung("champion", plan.champion, packages[plan.champion].score_rows))
     if plan.previous in packages and plan.previous != plan.champion:
         rungs.append(Rung("previous", plan.previous, packages[plan.previous].score_rows))
     if heuristic is not None:
         rungs.append(Rung("heuristic", HEURISTIC, _by_rows(heuristic)))
-    columns = packages[plan.champion].columns
+    columns = next((package.columns for package in packages.values()), contract)
+    assert columns is not None, "without a package there is a contract"
     validator = Validator(columns, limits.batch_rows_max, limits.body_bytes_max, limits.replay)
-    return InForce(plan, router_of(plan), validator, tuple(rungs), packages)
+    return InForce(plan, router, columns, validator, tuple(rungs), packages, missing)
 
 
 def load_tried(plan: Plan, model_id: str, load: Loader) -> Scorer:

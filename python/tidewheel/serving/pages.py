@@ -1,10 +1,8 @@
-"""What the front says about itself over HTTP: `/openapi.json`, and `/docs` as one page without scripts or other servers.
-
-What belongs here: the two documents, made from the contract in force. What does not: checking by it (`serving.requests`).
-"""
+"""What the front says about itself over HTTP: `/openapi.json`, and `/docs` as one page without scripts or other servers."""
 
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,16 +48,20 @@ def openapi(name: str, columns: Mapping[str, ColumnContract], *, replay: bool) -
                     "requestBody": {"required": True, "content": _json("Request")},
                     "responses": {
                         "200": {"description": "One score for each row", "content": _json("Answer")},
-                        "400": {"description": f"The body is not JSON. {_PROBLEMS}"},
+                        "400": {
+                            "description": f"The body is not JSON, or the Host is another one. {_PROBLEMS}"
+                        },
+                        "408": {"description": "The request did not arrive in time"},
+                        "415": {"description": "The content type is not application/json"},
                         "413": {"description": f"Body or batch too large. {_PROBLEMS}"},
                         "422": {"description": f"A value does not keep the contract. {_PROBLEMS}"},
                         "503": {
-                            "description": "No model could answer, or too many requests; see Retry-After"
+                            "description": "No model could answer in time, or too many requests; see Retry-After"
                         },
                     },
                 }
             },
-            "/health": {"get": {"summary": "Say that requests are answered", "responses": _OK}},
+            "/health": {"get": {"summary": "Say whether all is well", "responses": _HEALTH}},
             "/status": {"get": {"summary": "Say what one replica does", "responses": _OK}},
         },
         "components": {
@@ -73,6 +75,11 @@ def openapi(name: str, columns: Mapping[str, ColumnContract], *, replay: bool) -
 
 
 _OK = {"200": {"description": "JSON"}}
+
+_HEALTH = {
+    "200": {"description": "All is well"},
+    "503": {"description": "Requests are answered, and `problems` says what has to be mended"},
+}
 
 _ANSWER = {
     "type": "object",
@@ -101,14 +108,46 @@ def _schema(column: ColumnContract) -> dict[str, Any]:
     return {"anyOf": [schema, {"type": "null"}]} if column.nullable else schema
 
 
-def docs(name: str, columns: Mapping[str, ColumnContract], example: Mapping[str, Any]) -> str:
+def docs(name: str, columns: Mapping[str, ColumnContract]) -> str:
     """Write the page for people: how to ask, and what each column must look like."""
-    body = html.escape(json.dumps({"inputs": [dict(example)], "key": "a routing key"}, indent=1, default=str))
+    body = html.escape(json.dumps({"inputs": [example_row(columns)], "key": "a routing key"}, indent=1))
     rows = "\n".join(
         f"<tr><td><code>{html.escape(key)}</code></td>{_cells(column)}</tr>"
         for key, column in columns.items()
     )
     return _PAGE.format(name=html.escape(name), body=body, rows=rows)
+
+
+def example_row(columns: Mapping[str, ColumnContract]) -> dict[str, Any]:
+    """Make up a row that keeps the contract: real rows are somebody's.
+
+    Example:
+        >>> from tidewheel.project.settings import Column
+        >>> example_row({"miles": Column(type="int", minimum=50), "carrier": Column(type="string", allowed=("UA", "B6"))})
+        {'miles': 50, 'carrier': 'UA'}
+    """
+    return {name: _example(column) for name, column in columns.items()}
+
+
+def _example(column: ColumnContract) -> Any:
+    match column.type:
+        case "int":
+            return math.ceil(_within(column))
+        case "float":
+            return _within(column)
+        case "string":
+            return column.allowed[0] if column.allowed else "text"
+        case "bool":
+            return True
+        case _:
+            return "2026-01-31T12:00:00+00:00"
+
+
+def _within(column: ColumnContract) -> float:
+    """Give 1, or the bound that is nearest to it."""
+    lowest = -math.inf if column.minimum is None else column.minimum
+    highest = math.inf if column.maximum is None else column.maximum
+    return float(min(max(1.0, lowest), highest))
 
 
 def _cells(column: ColumnContract) -> str:
@@ -136,7 +175,8 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #c9d1d9; paddi
 pre {{ background: #f3f5f7; padding: 1rem; overflow: auto }}
 </style></head><body>
 <h1>{name}</h1>
-<p>Ask with <code>POST /predict</code>; the same for machines is in <a href="openapi.json">openapi.json</a>.
+<p>Ask with <code>POST /predict</code> and the header <code>Content-Type: application/json</code>;
+the same for machines is in <a href="openapi.json">openapi.json</a>.
 <a href="status">status</a> says which model answers, <a href="health">health</a> that one does.</p>
 <pre>{body}</pre>
 <table><thead><tr><th>column</th><th>type</th><th>null</th><th>range</th><th>allowed</th></tr></thead><tbody>

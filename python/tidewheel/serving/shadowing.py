@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tidewheel.serving.in_force import Row
+from tidewheel.serving.failures import words
 from tidewheel.serving.log_records import Pair
+from tidewheel.serving.rungs import Row
 
 BATCH_ROWS_MAX = 512
 """Rows of one call to the candidate: some 10 ms of its time."""
@@ -132,13 +133,3 @@ class ShadowQueue:
             for one in batch
             for index, score in zip(range(len(one.rows)), told, strict=False)
         ]
-
-
-ERROR_LENGTH_MAX = 200
-"""An error's text is kept up to this length."""
-
-
-def words(failure: BaseException) -> str:
-    """Give an error's kind and its last line, which holds its message whatever wrapped it on the way."""
-    lines = str(failure).strip().splitlines()
-    return f"{type(failure).__name__}: {lines[-1] if lines else ''}"[:ERROR_LENGTH_MAX]

@@ -1,7 +1,7 @@
 """The short symbolic link that stands for a run's folder, since the address of a Unix socket is limited to 107 bytes.
 
-Only the link lies in `/tmp`, where a cleaner may remove it; everything else lies in the project. `operations` makes and
-removes the link, the Ray head keeps it while it lives (`serving.head_ray`), so this stands below both.
+Only the link lies in `/tmp`, where a cleaner may remove it; everything else lies in the project. `operations.runfile` makes
+and removes the link, the Ray head keeps it while it lives (`serving.head_ray`).
 """
 
 import contextlib
