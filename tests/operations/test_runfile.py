@@ -155,6 +155,14 @@ def test_sockets_below_the_temporary_folder_have_short_addresses(run: Run) -> No
     assert run.temp.stat().st_mode & 0o777 == run.folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_the_state_of_a_project_is_its_users_alone(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path / "state" / "services")
+    try:
+        assert {folder.stat().st_mode & 0o777 for folder in (run.folder, run.folder.parent)} == {0o700}
+    finally:
+        reap(run.folder)
+
+
 def test_a_folder_that_others_could_enter_is_closed(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     run = Run.begin(tmp_path)

@@ -16,14 +16,15 @@ def make_private(folder: Path, *, with_contents: bool = False) -> None:
     """Make a folder that only its user may enter, or take everybody else's permissions from one that is there.
 
     Args:
-        folder: The folder; those above it are made with the usual permissions.
+        folder: The folder; the one above it is made for its user alone as well, where it is not there yet.
         with_contents: Take them from everything in it too; links are not followed.
 
     Raises:
         InputError: It cannot be made, or belongs to somebody else.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
         for path in folder.rglob("*") if with_contents else ():
             if not path.is_symlink():

@@ -100,5 +100,5 @@ class Workplace:
 
     def ledger(self) -> Ledger:
         """Open the ledger; use it as a context manager."""
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Ledger.open(self.ledger_url)

@@ -177,7 +177,7 @@ pre {{ background: #f3f5f7; padding: 1rem; overflow: auto }}
 <h1>{name}</h1>
 <p>Ask with <code>POST /predict</code> and the header <code>Content-Type: application/json</code>;
 the same for machines is in <a href="openapi.json">openapi.json</a>.
-<a href="status">status</a> says which model answers, <a href="health">health</a> that one does.</p>
+<a href="status">status</a> says which model answers, <a href="health">health</a> whether all is well.</p>
 <pre>{body}</pre>
 <table><thead><tr><th>column</th><th>type</th><th>null</th><th>range</th><th>allowed</th></tr></thead><tbody>
 {rows}
