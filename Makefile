@@ -14,7 +14,7 @@ FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpa
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 
-.PHONY: setup demo test lint bench peers bench-peers golden bench-instructions agreement calibration over-time drill breakages wheel check-wheel fuzz format clean
+.PHONY: setup demo test lint bench peers bench-peers golden bench-instructions agreement calibration verdicts over-time drill breakages wheel check-wheel fuzz format clean
 
 setup: $(EXTENSION)
 
@@ -93,6 +93,10 @@ agreement: setup
 # Simulates the drift core's tests and writes docs/calibration.md (15 minutes).
 calibration: setup
 	$(BIN)/python benches/calibration.py
+
+# Is `stable` said of effects that matter, or `drifted` of those that do not? (half an hour; --quick: two minutes; prints a table).
+verdicts: setup
+	$(BIN)/python benches/verdicts.py
 
 # Years of hourly looks, simulated for docs/over-time.md (10 minutes; ARGS=--quick: seconds, and nothing is written).
 over-time: setup

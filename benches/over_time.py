@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tidewheel.drift import bands, watching
+from tidewheel.drift.profiled import BESIDE
 from tidewheel.drift.spending import Promise
 
 LOOKS_A_YEAR = 8_760
@@ -46,7 +47,7 @@ def draw_counts(
     normal = NormalDist()
     edges = [normal.inv_cdf(k / bins) for k in range(1, bins)]
     below = np.array([0.0, *(normal.cdf(edge - shift) for edge in edges), 1.0])
-    shares = np.concatenate([[MISSING_SHARE, 0, 0, 0], (1 - MISSING_SHARE) * np.diff(below)])
+    shares = np.concatenate([[MISSING_SHARE], np.zeros(BESIDE - 1), (1 - MISSING_SHARE) * np.diff(below)])
     # Streams lie next to each other in memory: NumPy is fastest along a long axis.
     counts = rng.poisson((rows * shares)[:, None], (len(shares), streams)).T
     return watching.keep_numbers(counts, np.arange(len(shares)))

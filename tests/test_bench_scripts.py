@@ -11,6 +11,7 @@ SCRIPTS = {
     "agreement.py": "SciPy",
     "calibration.py": "--replications",
     "over_time.py": "--quick",
+    "verdicts.py": "--names",
 }
 
 

@@ -258,6 +258,18 @@ class CategoryComparison:
     def seen_twice(self) -> int:
         """Reference strings that occur twice."""
 
+    @property
+    def known(self) -> tuple[bytes, bytes, bytes]:
+        """Of each string of the reference, in no order: reference rows (uint64), current rows (uint64), bucket (uint8)."""
+
+    @property
+    def unseen_buckets(self) -> list[int]:
+        """Current rows per bucket of the strings that the reference never has; a bucket is the top byte of a hash."""
+
+    @property
+    def risen(self) -> list[tuple[str, int, int]]:
+        """The 5 strings of the reference beyond `names` that the current column has most, with both sides' rows."""
+
 def read_array(name: str, values: object) -> Column:
     """Borrow an object with `__arrow_c_stream__` or `__arrow_c_array__` as one column."""
 
@@ -403,9 +415,11 @@ class Blocks:
 
 @final
 class Vocabulary:
-    """The strings of a reference, each once: the first `named` are counted apart."""
+    """The strings of a reference, each once."""
 
-    def __new__(cls, names: Column, named: int) -> Vocabulary: ...
+    def __new__(cls, names: Column) -> Vocabulary: ...
+    def buckets(self) -> bytes:
+        """Return the bucket (uint8) of each string, in their order."""
 
 @final
 class FittedBlocks:
@@ -477,7 +491,7 @@ def fit_vocabulary(reference: Column, threads: int | None = None) -> tuple[bytes
 def count_vocabularies(
     columns: list[Column], vocabularies: list[Vocabulary], threads: int | None = None
 ) -> list[tuple[bytes, Parts]]:
-    """Count the rows of each column per named string; two more places take the other known and the unseen strings."""
+    """Count the rows of each column per known string; 256 more places take the unseen ones, by bucket."""
 
 def enclose_ks(blocks: Blocks, reference: Column, current: Column) -> KsEnclosure:
     """Enclose the two-sided distance of two columns of counts: minus infinity, the blocks in order, plus infinity."""

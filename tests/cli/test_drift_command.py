@@ -48,6 +48,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame(0.5, 2).write_delta(folder / "moved")
     frame(0.0, 3).drop("route").write_parquet(folder / "narrow.parquet")
     frame(0.0, 3).with_columns(pl.col("x").cast(pl.String)).write_parquet(folder / "text.parquet")
+    frame(0.0, 3).with_columns(x=pl.lit(None, pl.Float64)).write_parquet(folder / "gone.parquet")
+    frame(0.0, 3).select(y="x").write_parquet(folder / "other.parquet")
+    pl.DataFrame({"l": [[1], [2]]}).write_parquet(folder / "lists.parquet")
     frame(0.0, 3).clear().write_parquet(folder / "no_rows.parquet")
     (folder / "not.parquet").write_text("x\n1\n", encoding="utf-8")
     (folder / "file").touch()
@@ -138,9 +141,53 @@ def test_a_report_can_be_piped_on(tables: Path, monkeypatch: pytest.MonkeyPatch,
     assert not list(tmp_path.iterdir())
 
 
+#: A table beside the reference, options, the exit code and a line of the summary. A column that is gone is no pass.
+GONE = {
+    "lacking": ("narrow.parquet", [], 1, r"route +string +schema"),
+    "lacking, left out": ("narrow.parquet", ["--exclude", "route"], 0, r"0 of 2 columns drifted \("),
+    "other type": ("text.parquet", [], 1, r"x +float64 and string +schema"),
+    "all missing": ("gone.parquet", [], 1, r"x +numeric +drifted +1\.0000"),
+    "all missing, alone": ("gone.parquet", ["--columns", "x"], 1, r"x +numeric +drifted +1\.0000"),
+}
+
+
+@pytest.mark.parametrize("reference", ["reference.parquet", "january"])
+@pytest.mark.parametrize(("current", "options", "code", "line"), GONE.values(), ids=GONE.keys())
+def test_a_column_that_is_gone_fails(
+    tidewheel: Command, tables: Path, reference: str, current: str, options: list[str], code: int, line: str
+) -> None:
+    told = tidewheel("drift", tables / reference, tables / current, *options)
+    assert (told.code, told.err) == (code, "")
+    assert re.search(line, told.out)
+
+
+def test_a_column_that_the_current_table_lacks_is_everywhere(
+    tidewheel: Command, tables: Path, tmp_path: Path
+) -> None:
+    files = {form: tmp_path / f"report.{form}" for form in ("json", "junit", "html")}
+    options = [part for form, path in files.items() for part in (f"--{form}", path)]
+    told = tidewheel("drift", tables / "reference.parquet", tables / "narrow.parquet", *options)
+    assert "0 of 3 columns drifted, 1 differs in schema" in told.out
+    assert "leave it out by `exclude` (`--exclude`)" in told.out
+    assert json.loads(files["json"].read_text())["schema"] == ["route"]
+    assert '<failure type="schema"' in files["junit"].read_text()
+    page = files["html"].read_text()
+    assert "≠ schema" in page
+    assert "1 differs in schema" in page
+
+
+def test_a_profile_leaves_a_label_out(tidewheel: Command, tables: Path, tmp_path: Path) -> None:
+    told = tidewheel("profile", tables / "reference.parquet", "-o", tmp_path / "p", "--exclude", "route")
+    assert (told.code, "2 columns" in told.out) == (0, True)
+    assert tidewheel("drift", tmp_path / "p", tables / "narrow.parquet").code == 0
+
+
 WRONG = {
-    "no column": ("drift january narrow.parquet", "column 'route' must be in narrow.parquet; it has 'x', 'at'"),
-    "type": ("drift january text.parquet", "column 'x' must have the reference's type float64; got string"),
+    "nothing shared": ("drift january other.parquet", "a column of the reference, which has 'x', 'route', 'at'; it has 'y'"),
+    "nothing shared by tables": ("drift reference.parquet other.parquet", "other.parquet must have a column of"),
+    "nothing computed": ("drift lists.parquet lists.parquet", "nothing could be compared: 'l': the type nested"),
+    "nothing left": ("drift january moved.parquet --exclude x,route,at", "`--exclude` must leave at least one column"),
+    "unknown column left out": ("drift january moved.parquet --exclude z", "column 'z' must be in the profile"),
     "unknown column": ("drift january moved.parquet --columns z", "'z' must be in the profile; it has 'x', 'route', 'at'"),
     "unit": ("drift january moved.parquet --unit at", "`--unit` needs the rows of the reference"),
     "other tool": ("drift january moved.parquet --compat nannyml", "`--compat` needs the rows of the reference"),

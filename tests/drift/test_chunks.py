@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tidewheel.drift import ChunkThresholds, Profile
-from tidewheel.errors import InputError, InputTypeError, UnknownNameError
+from tidewheel.errors import InputError, UnknownNameError
 
 
 def fit(chunks, **settings):
@@ -163,8 +163,8 @@ REFUSED = {
     ),
     "other type": (
         lambda: fit(TWENTY).pvalue({"x": ["a"], "s": ["b"]}),
-        InputTypeError,
-        "column 'x' must have the reference's type",
+        InputError,
+        "the window must have column 'x' as the profile has it, of type float64, in all rows",
     ),
     "nothing to compare": (
         lambda: fit([pl.DataFrame({"n": [[1]]})] * 20).pvalue(pl.DataFrame({"n": [[1]]})),

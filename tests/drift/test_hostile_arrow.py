@@ -183,7 +183,7 @@ def test_odd_ones_are_read(source, kind, rows):
 
 def counted(source):
     (column,) = read(source)
-    ((data, parts),) = _native.count_vocabularies([column], [_native.Vocabulary(words(b"a"), 1)])
+    ((data, parts),) = _native.count_vocabularies([column], [_native.Vocabulary(words(b"a"))])
     return list(memoryview(data).cast("q")), parts.missing
 
 

@@ -103,7 +103,7 @@ X = drift.Profile.fit({"x": [1.0, 2.0, 3.0]})
         (
             lambda: drift.Profile.fit({"x": [1.0]}, splitters=X, columns=["x"]),
             InputError,
-            "`splitters` must be given without `columns` and `statistics`: it has both",
+            "`splitters` must be given without `columns`, `exclude` and `statistics`: it has all",
         ),
         (
             lambda: drift.Profile.fit({"y": [1.0]}, splitters=X),

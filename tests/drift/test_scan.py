@@ -138,11 +138,6 @@ REFUSED = {
     ),
     "no paths": ([], InputError, "must match at least one parquet file"),
     "a number": (7, InputTypeError, "or an Arrow stream; got int"),
-    "missing column": (
-        pl.LazyFrame({"x": [1.0]}),
-        InputError,
-        "column 'route' must be in `batch`; it has 'x'",
-    ),
     "an array": (pa.chunked_array([[1.0]]), InputTypeError, "must have columns; got a single array"),
 }
 

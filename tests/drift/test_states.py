@@ -116,14 +116,14 @@ def reseal(data):
 OTHERS = {
     "empty": (b"", InputError, "got 0 bytes that are none"),
     "other version": (
-        reseal(DATA["profile"][:12] + b"\x02\0" + DATA["profile"][14:]),
+        reseal(DATA["profile"][:12] + b"\x03\0" + DATA["profile"][14:]),
         InputError,
-        "the profile must have format version 1; got 2: make it again",
+        "the profile must have format version 2; got 3: make it again",
     ),
     "a version long past": (
         reseal(DATA["profile"][:12] + b"\0\0" + DATA["profile"][14:]),
         InputError,
-        "the profile must have format version 1; got 0: make it again",
+        "the profile must have format version 2; got 0: make it again",
     ),
     "a window": (DATA["window"], InputError, "must be a Tidewheel profile; got a window"),
     "unknown kind": (
@@ -154,7 +154,7 @@ def test_every_other_version_is_named(kind, version):
     # Also where the body is one that this version could not read.
     data = DATA[kind][:12] + struct.pack("<H", version) + DATA[kind][14:-33]
     with pytest.raises(
-        InputError, match=f"the {kind} must have format version 1; got {version}: make it again"
+        InputError, match=f"the {kind} must have format version 2; got {version}: make it again"
     ):
         READ[kind](data + hashlib.sha256(data).digest())
 
@@ -170,6 +170,8 @@ def test_windows_do_not_overflow():
     to = states.Writer()
     to.text(profile.id)
     to.counts(np.array([states.MOST_ROWS, *[0] * (len(profile.window().counts()[0]) - 1)]))
+    for _ in range(3):
+        to.number(0)
     full = Window.from_bytes(profile, states.seal("window", to.body()))
     with pytest.raises(InputError, match=f"at most {states.MOST_ROWS} rows"):
         full.update({"x": [1.0]})

@@ -145,6 +145,13 @@ def evidence(
 Columns = Annotated[
     str | None, typer.Option("--columns", help="Names of columns, separated by commas; all by default.")
 ]
+Exclude = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude",
+        help="Columns to leave out, separated by commas, such as a label that the current table lacks.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Most threads to count with; one per core by default."),
@@ -162,6 +169,7 @@ def compare_files(
     ],
     current: Annotated[Path, typer.Argument(help="Current table, in any format of tables.")],
     columns: Columns = None,
+    exclude: Exclude = None,
     unit: Annotated[
         str | None, typer.Option(help="Column that says which rows belong together, such as a day or a user.")
     ] = None,
@@ -188,7 +196,10 @@ def compare_files(
     ] = None,
     fail_on: Annotated[
         Literal["drifted", "undecided"],
-        typer.Option(help="Exit with 1 if a column drifted, or already if one is undecided."),
+        typer.Option(
+            help="Exit with 1 if a column drifted, or a table lacks it or has it in another type; or already if one is "
+            "undecided."
+        ),
     ] = "drifted",
     threads: Threads = None,
     compat: Annotated[
@@ -198,12 +209,14 @@ def compare_files(
 ) -> None:
     """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use, with nothing written.
 
+    A column that the current table lacks, or has in another type, counts as drifted; leave out a label by --exclude. If no
+    column can be compared that is exit 2.
     Both tables are read into memory, unless the reference is a profile:
     then the current table may be of any size, for only counts are kept of it.
     """
     from tidewheel.cli.drift import Choice, compare_tables  # brings polars and deltalake
 
-    choice = Choice(_split(columns), unit, alpha, correction, threads, compat)
+    choice = Choice(_split(columns), _split(exclude), unit, alpha, correction, threads, compat)
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}
     raise typer.Exit(compare_tables(reference, current, choice, outputs=outputs, fail_on=fail_on))
@@ -217,6 +230,7 @@ def learn_file(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write the profile to.")],
     columns: Columns = None,
+    exclude: Exclude = None,
     threads: Threads = None,
 ) -> None:
     """Learn a reference table once, so that `tidewheel drift` needs its rows no more and takes tables of any size.
@@ -226,7 +240,7 @@ def learn_file(
     """
     from tidewheel.cli.drift import learn_reference  # brings polars and deltalake
 
-    learn_reference(reference, out, columns=_split(columns), threads=threads)
+    learn_reference(reference, out, columns=_split(columns), exclude=_split(exclude), threads=threads)
 
 
 def _split(columns: str | None) -> list[str] | None:

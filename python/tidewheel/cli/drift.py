@@ -19,6 +19,8 @@ from tidewheel.drift.states import is_sealed
 from tidewheel.errors import InputError
 
 STANDARD_OUTPUT = Path("-")
+#: Columns that are named where nothing could be compared.
+REASONS_TOLD = 3
 
 _FORMS: dict[str, Callable[[drift.DriftReport, str], str]] = {
     "html": lambda report, _: report.to_html(),
@@ -36,6 +38,7 @@ class Choice:
 
     Attributes:
         columns: Columns to compare; None for all.
+        exclude: Columns to leave out; None for none.
         unit: The column that names independent units; None if rows are independent.
         alpha: Level of tests and bounds.
         correction: How p-values are corrected over columns.
@@ -44,6 +47,7 @@ class Choice:
     """
 
     columns: Sequence[str] | None
+    exclude: Sequence[str] | None
     unit: str | None
     alpha: float
     correction: str
@@ -62,7 +66,8 @@ def compare_tables(
         1 if a column has a failing verdict, else 0.
 
     Raises:
-        InputError: a table, a column or an output is not acceptable; nothing has been written.
+        InputError: a table, a column or an output is not acceptable, or no column could be computed; nothing has been
+            written.
         IntegrityError: the reference is a profile that was changed since it was written.
     """
     printed = [form for form, path in outputs.items() if path == STANDARD_OUTPUT]
@@ -71,6 +76,7 @@ def compare_tables(
     files = {form: path for form, path in outputs.items() if form not in printed}
     check_outputs(list(files.values()), _inputs(reference, current))
     report = _compare(reference, current, choice)
+    _check_computed(report)
     write_outputs({path: _FORMS[form](report, fail_on) for form, path in files.items()})
     for form in printed:
         typer.echo(_FORMS[form](report, fail_on))
@@ -80,7 +86,12 @@ def compare_tables(
 
 
 def learn_reference(
-    reference: Path, out: Path, *, columns: Sequence[str] | None, threads: int | None
+    reference: Path,
+    out: Path,
+    *,
+    columns: Sequence[str] | None,
+    exclude: Sequence[str] | None,
+    threads: int | None,
 ) -> None:
     """Learn a reference table, write its profile and say what it holds.
 
@@ -88,13 +99,31 @@ def learn_reference(
         InputError: the table, a column or the output is not acceptable; nothing has been written.
     """
     check_outputs([out], _inputs(reference))
-    profile = drift.Profile.fit(read_table(reference), columns=columns, threads=threads)
+    profile = drift.Profile.fit(read_table(reference), columns=columns, exclude=exclude, threads=threads)
     data = profile.to_bytes()
     write_outputs({out: data})
     count = len(profile.columns)
     typer.echo(
         f"{out}: {count:,} column{'s' * (count != 1)} of {profile.n_rows:,} rows learned, {len(data) / 1e6:.2g} MB"
     )
+
+
+def _check_computed(report: drift.DriftReport) -> None:
+    """Refuse a report that says nothing of any column: a pipeline must not take it for a pass."""
+    if all(column.verdict == "not computed" for column in report.columns):
+        reasons = [f"{column.name!r}: {column.reason}" for column in report.columns[:REASONS_TOLD]]
+        more = len(report.columns) - len(reasons)
+        told = "; ".join([*reasons, *([f"and {more:,} more"] if more else [])])
+        raise InputError(f"nothing could be compared: {told}")
+
+
+def _check_shared(reference: Sequence[str], current: Sequence[str], path: Path) -> None:
+    """Refuse a current table that has none of the reference's columns: it is another table, or has no header."""
+    if not set(reference) & set(current):
+        raise InputError(
+            f"{path} must have a column of the reference, which has {', '.join(map(repr, reference))}; "
+            f"it has {', '.join(map(repr, current)) or 'no columns'}"
+        )
 
 
 def _inputs(*tables: Path) -> list[Path]:
@@ -111,10 +140,12 @@ def _inputs(*tables: Path) -> list[Path]:
 def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftReport:
     profile = _load_profile(reference)
     if profile is None:
+        sides = read_table(reference), read_table(current)
+        _check_shared(sides[0].columns, sides[1].columns, current)
         return drift.compare(
-            read_table(reference),
-            read_table(current),
+            *sides,
             columns=choice.columns,
+            exclude=choice.exclude,
             unit=choice.unit,
             alpha=choice.alpha,
             correction=choice.correction,
@@ -132,6 +163,16 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
             "name the reference's table"
         )
     chosen = profile if choice.columns is None else profile.select(choice.columns)
+    if choice.exclude is not None:
+        for name in choice.exclude:
+            if name not in profile.columns:
+                raise InputError(
+                    f"column {name!r} must be in the profile; it has {', '.join(map(repr, profile.columns))}"
+                )
+        kept = [name for name in chosen.columns if name not in choice.exclude]
+        if not kept:
+            raise InputError("`--exclude` must leave at least one column; got all of them")
+        chosen = chosen.select(kept)
     window = _scan(current, chosen, choice.threads)
     return chosen.compare(window, alpha=choice.alpha, correction=choice.correction)
 
@@ -154,9 +195,7 @@ def _scan(path: Path, profile: drift.Profile, threads: int | None) -> drift.Wind
         types = {name: _TYPES[kind] for name, kind in profile.types.items() if kind in _TYPES}
         frame = scan_table(path, types)
         names = frame.collect_schema().names()
-        for name in profile.columns:
-            if name not in names:
-                raise InputError(f"column {name!r} must be in {path}; it has {', '.join(map(repr, names))}")
+        _check_shared(profile.columns, names, path)
         total = frame.select(pl.len()).collect().item()
         with count_rows(f"counting {path.name}") as tell:
             window = drift.scan(

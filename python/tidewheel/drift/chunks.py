@@ -15,7 +15,7 @@ import numpy as np
 from tidewheel import _native
 from tidewheel.drift.divergences import chi_square_of_counts
 from tidewheel.drift.profile import Profile, Window
-from tidewheel.drift.profiled import BESIDE, Numbers, Others, Profiled
+from tidewheel.drift.profiled import BESIDE, LACKING, Numbers, Others, Profiled, Words
 from tidewheel.drift.states import Counts
 from tidewheel.errors import InputError, UnknownNameError
 
@@ -201,18 +201,18 @@ def _count(profile: Profile, chunk: Any, name: str) -> list[Counts]:
         )
     if not window.n_rows:
         raise InputError(f"{name} must have rows; got none")
-    return window.counts()
+    vectors = window.counts()
+    for column, vector in zip(profile._columns, vectors, strict=True):
+        if vector[LACKING:BESIDE].any():
+            raise InputError(
+                f"{name} must have column {column.name!r} as the profile has it, of type {column.dtype}, in all rows"
+            )
+    return vectors
 
 
 def _score(column: Profiled, chunks: Counts, statistic: str | Statistic) -> list[float]:
     """Compare each chunk, the last one being the window, with all other rows."""
-    reference = column.reference
-    if not isinstance(column, Numbers):
-        # The reference has no unseen strings by construction, so only all names beyond the most frequent can be compared.
-        chunks, reference = (
-            np.concatenate([counts[..., :-2], counts[..., -2:].sum(axis=-1, keepdims=True)], axis=-1)
-            for counts in (chunks, reference)
-        )
+    chunks, reference = (_compact(column, counts) for counts in (chunks, column.reference))
     everything = reference + chunks[-1]
     compare = statistic if callable(statistic) else _NAMED[statistic](column)
     found = [compare(everything - chunk, chunk) for chunk in chunks]
@@ -224,13 +224,27 @@ def _score(column: Profiled, chunks: Counts, statistic: str | Statistic) -> list
     return found
 
 
+def _compact(column: Profiled, counts: Counts) -> Counts:
+    """Keep what may differ between chunks: missing, NaN, the infinities, and the places; of strings the most frequent.
+
+    The reference has no unseen strings by construction, so only all names beyond the most frequent can be compared.
+    """
+    places = counts[..., BESIDE:]
+    if isinstance(column, Words):
+        others = places[..., column.named :].sum(axis=-1, keepdims=True)
+        places = np.concatenate([places[..., : column.named], others], axis=-1)
+    return np.concatenate([counts[..., :LACKING], places], axis=-1)
+
+
 def _distance(column: Profiled) -> Statistic:
     is_line = isinstance(column, Numbers)
 
     def compare(rest: Counts, chunk: Counts) -> float:
         p, q = rest / max(rest.sum(), 1), chunk / chunk.sum()
-        shares = [abs(p[0] - q[0]), abs(p[1] - q[1]), abs(p[2:BESIDE].sum() - q[2:BESIDE].sum())]
-        sides = [np.concatenate([counts[2:3], counts[BESIDE:], counts[3:BESIDE]]) for counts in (rest, chunk)]
+        shares = [abs(p[0] - q[0]), abs(p[1] - q[1]), abs(p[2:LACKING].sum() - q[2:LACKING].sum())]
+        sides = [
+            np.concatenate([counts[2:3], counts[LACKING:], counts[3:LACKING]]) for counts in (rest, chunk)
+        ]
         p, q = (counts / max(counts.sum(), 1) for counts in sides)
         if sides[0].any() and sides[1].any():
             shares.append(np.abs((p - q).cumsum()).max() if is_line else np.abs(p - q).sum() / 2)
@@ -241,8 +255,8 @@ def _distance(column: Profiled) -> Statistic:
 
 def _bins(column: Profiled) -> Callable[[Counts], list[int]]:
     if isinstance(column, Numbers):
-        return column.bins
-    return lambda counts: counts[BESIDE:].tolist()
+        return lambda counts: column.bins(counts[LACKING:])
+    return lambda counts: counts[LACKING:].tolist()
 
 
 def _psi(column: Profiled) -> Statistic:

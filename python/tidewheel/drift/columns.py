@@ -13,7 +13,7 @@ class PartDrift:
     """One test inside a column.
 
     Attributes:
-        name: "values", "missing", "nan", "infinite" or "unseen".
+        name: "values", "tail" (all names of an open vocabulary), "missing", "nan", "infinite" or "unseen".
         test: The test.
         statistic: Its statistic.
         pvalue: Its p-value, uncorrected.
@@ -39,7 +39,8 @@ class Shape:
         reference_counts: Reference rows. Numbers: below the first bin, in each bin, above the last. Categories: per name,
             then all other names together.
         current_counts: The same of the current sample.
-        names: The reference's most frequent names, most frequent first; empty for numbers.
+        names: The reference's most frequent names, most frequent first, then others that the current sample has often; empty
+            for numbers.
         low: Left edge of the first bin; None for categories.
         width: Width of each bin; None for categories.
         dtype: Type of the column, such as "float64" or "datetime[us]"; ends of times count its units since 1970.
@@ -93,7 +94,8 @@ class ColumnDrift:
     Attributes:
         name: Its name.
         kind: "numeric", "temporal" or "categorical"; the type's name where nothing was computed.
-        verdict: "drifted", "stable", "undecided" or "not computed".
+        verdict: "drifted", "schema" (one side lacks the column, or has it in another type), "stable", "undecided" or "not
+            computed".
         reason: One sentence why.
         statistics: Statistics by name ("ks", "psi", ...), for information; one of them decides.
         pvalue: The least p-value of the parts times their number; None if not computed.

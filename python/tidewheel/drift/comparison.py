@@ -4,7 +4,7 @@ Reads both tables (`inputs`), counts in Rust, estimates what rows are worth (`cl
 and decided (`measured`). The result is a `report.DriftReport`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol
@@ -13,15 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import clusters, decision, inputs, shown
+from tidewheel.drift import clusters, decision, inputs, shown, tail
 from tidewheel.drift.columns import Shape
+from tidewheel.drift.counted import Parts
 from tidewheel.drift.measured import (
     Designs,
     Measured,
     decide,
+    differ,
+    is_open,
     measure_categories,
     measure_numbers,
-    not_measured,
+    measure_shares,
+    not_supported,
 )
 from tidewheel.drift.report import DriftReport
 from tidewheel.drift.shapes import from_names
@@ -43,6 +47,7 @@ def compare(
     current: Any,
     *,
     columns: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
     statistics: Sequence[str] | None = None,
     unit: str | None = None,
     alpha: float = 0.05,
@@ -55,11 +60,15 @@ def compare(
 
     Numbers and times are tested by Kolmogorov-Smirnov, strings and booleans by chi-square over the reference's 50 most
     frequent values and one class for all others, with a further test of unseen values against what Good and Turing expect.
-    Values that are among the 50 by chance count as others (`vocabulary.gather_chance`): ids would alarm every time.
-    Missing, NaN and infinite shares are tested apart. Inside a column p-values are combined by Bonferroni, across columns
-    corrected. A column is `drifted` if the corrected p-value is at most alpha *and* the effect's lower confidence bound
-    is above its threshold (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable` if all upper bounds are below,
-    else `undecided`. Columns that cannot be computed (no values, an unsupported type) say so and why.
+    Values that are among the 50 by chance count as others (`vocabulary.gather_chance`): ids would alarm every time. Where
+    there are more names, or unseen ones, all of them are tested too, by halves of the rows (part "tail", `tail.hold_out`),
+    and the upper bound of the total variation is that of all names: with many rare ones it is wide, and the column is then
+    `undecided` rather than `stable`. Missing, NaN and infinite shares are tested apart. Inside a column p-values are
+    combined by Bonferroni, across columns corrected. A column is `drifted` if the corrected p-value is at most alpha *and*
+    the effect's lower confidence bound is above its threshold (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable`
+    if all upper bounds are below, else `undecided`. A column of which a side has no value is decided by these shares alone,
+    and never `stable`. A column that one table lacks, or has in another type, has the verdict `schema`. What cannot be
+    computed (no rows, no value on either side, an unsupported type) is `not computed`, and says why.
 
     Rows of one day or user are not independent, and tests that take them so alarm falsely. With `unit` the spread between
     units is estimated from the reference (and from the current table if it has five units or more), rows count for as many
@@ -73,6 +82,7 @@ def compare(
         reference: A polars, pandas or Arrow table, a mapping of arrays, or a 2-D array (columns "0", "1", ...).
         current: A table with the same columns; further ones are named in `DriftReport.warnings`.
         columns: Columns to compare; by default all of the reference but `unit`.
+        exclude: Columns to leave out, such as a label that the current table does not have yet.
         statistics: Statistics to show, where they are defined: "ks", "psi", "jensen_shannon", "chi_square",
             "total_variation", which are the default, and "wasserstein", which doubles the time; it comes in the
             column's unit and, as "wasserstein_iqr", in the reference's interquartile ranges. Verdicts do not depend on it.
@@ -88,8 +98,9 @@ def compare(
         The report; its columns are in the order of the reference, or of `columns`.
 
     Raises:
-        InputError: a column is not in one of the tables, `alpha` lies outside (0, 1), or the reference has one unit only.
-        InputTypeError: a column has numbers on one side and strings on the other, or a table is of an unknown type.
+        InputError: a column named in `columns` or `exclude` is in neither table, none is left, the unit's column is not in
+            both, `alpha` lies outside (0, 1), or the reference has one unit only.
+        InputTypeError: a table is of an unknown type, or the unit's column has another type in each.
         UnknownNameError: an unknown `correction` or statistic, `compat`, kind or method of `compat_methods`.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` one more pass on one thread. With `compat` raw values
@@ -111,18 +122,25 @@ def compare(
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     peers = _import_peers(compat, compat_methods)
     r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
-    names = list(columns) if columns is not None else [name for name in r_table if name != unit]
-    pairs = {name: pair_columns(name, r_table, c_table) for name in names}
+    names = choose_columns(
+        {"reference": r_table, "current": c_table},
+        [name for name in r_table if name != unit],
+        columns,
+        exclude,
+    )
+    differing = find_differing(names, r_table, c_table)
+    pairs = {name: (r_table[name], c_table[name]) for name in names if name not in differing}
     units = None if unit is None else _Units.read(unit, *pair_columns(unit, r_table, c_table))
-    measured = _measure(pairs, units, alpha, threads)
+    measured = differing | _measure(pairs, units, alpha, threads)
     if "wasserstein" in wanted:
-        measured = {name: _with_wasserstein(one, pairs[name], threads) for name, one in measured.items()}
+        measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
     decided = decide([measured[name].only(wanted) for name in names], alpha, correction)
-    extra = [name for name in c_table if name not in r_table and columns is None]
+    left_out = {*r_table, *(exclude or ()), unit}
+    extra = [name for name in c_table if name not in left_out and columns is None]
     told = _warnings(units, extra)
     if peers is not None:
         judged = peers.judge_columns(compat, reference, current, pairs, compat_methods)
-        decided = [replace(column, peer=judged[column.name]) for column in decided]
+        decided = [replace(column, peer=judged.get(column.name)) for column in decided]
         told = (
             *told,
             peers.explain(compat, [*judged.values()], sum(c.verdict == "drifted" for c in decided)),
@@ -165,9 +183,81 @@ def _warnings(units: "_Units | None", extra: list[str]) -> tuple[str, ...]:
     found = []
     if units is None:
         found.append(INDEPENDENT)
-    if extra:
-        found.append(f"Not compared, since the reference lacks them: {', '.join(extra)}.")
+    found += name_further(extra)
     return tuple(found)
+
+
+def name_further(names: Iterable[str]) -> list[str]:
+    """Say in a sentence which columns only the current side has; nothing where there are none."""
+    listed = ", ".join(names)
+    return [f"Not compared, since the reference lacks them: {listed}."] if listed else []
+
+
+def choose_columns(
+    tables: Mapping[str, Mapping[str, object]],
+    known: Sequence[str],
+    columns: Sequence[str] | None,
+    exclude: Sequence[str] | None,
+) -> list[str]:
+    """Choose the columns to look at.
+
+    Args:
+        tables: The tables by the name of their argument.
+        known: Columns by default.
+        columns: Columns asked for; None for all.
+        exclude: Columns to leave out.
+
+    Returns:
+        The names; each is in one of the tables at least.
+
+    Raises:
+        InputError: a name is in none of the tables, `exclude` is a plain string, or it leaves nothing.
+    """
+    if isinstance(exclude, str):
+        raise InputError(f"`exclude` must be a sequence of names; got the string {exclude!r}")
+    for name in (*(columns or ()), *(exclude or ())):
+        if not any(name in table for table in tables.values()):
+            listed = " or ".join(f"`{side}`, which has {_list(table)}" for side, table in tables.items())
+            raise InputError(f"column {name!r} must be in {listed}")
+    chosen = [name for name in (known if columns is None else columns) if name not in set(exclude or ())]
+    if exclude and not chosen:
+        raise InputError("`exclude` must leave at least one column; got all of them")
+    return chosen
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names)) or "no columns"
+
+
+def find_differing(
+    names: Sequence[str], reference: Mapping[str, _native.Column], current: Mapping[str, _native.Column]
+) -> dict[str, Measured]:
+    """Find the columns that one table lacks, or that have another type there."""
+    rows = _rows(reference), _rows(current)
+    found = {}
+    for name in names:
+        one, other = reference.get(name), current.get(name)
+        if one is not None and other is not None:
+            if not is_comparable(one, other):
+                dtypes = f"{one.dtype} and {other.dtype}"
+                found[name] = differ(name, dtypes, rows, other_type(one.dtype, [other.dtype]))
+        elif one is not None:
+            found[name] = differ(name, one.dtype, rows, LACKING)
+        elif other is not None:
+            found[name] = differ(name, other.dtype, rows, "the reference lacks this column")
+    return found
+
+
+#: Why a column that the current side lacks is no column to compare; a label in the reference is the usual case.
+LACKING = (
+    "the current table lacks this column; if it need not have it, as with a label, "
+    "leave it out by `exclude` (`--exclude`)"
+)
+
+
+def other_type(reference: str, current: Iterable[str]) -> str:
+    """Say which types a column has."""
+    return f"the type is {reference} in the reference, but {' and '.join(current)} in the current table"
 
 
 _Pair = tuple[_native.Column, _native.Column]
@@ -179,9 +269,7 @@ def pair_columns(
     """Find a column in both tables; raise if one lacks it, or if its types cannot be compared."""
     for side, table in (("reference", reference), ("current", current)):
         if name not in table:
-            raise InputError(
-                f"column {name!r} must be in `{side}`; it has {', '.join(map(repr, table)) or 'no columns'}"
-            )
+            raise InputError(f"column {name!r} must be in `{side}`; it has {_list(table)}")
     one, other = reference[name], current[name]
     if not is_comparable(one, other):
         raise InputTypeError(
@@ -207,7 +295,11 @@ def is_comparable(one: Typed, other: Typed) -> bool:
     kinds = {one.kind, other.kind}
     if "null" in kinds:
         return True
-    return one.kind == other.kind and (one.kind != "temporal" or one.dtype == other.dtype)
+    return one.kind == other.kind and (one.kind not in _BY_DTYPE or one.dtype == other.dtype)
+
+
+#: Kinds of which the type itself must be the same: times count their units, and what cannot be read is known by it alone.
+_BY_DTYPE = ("temporal", "unsupported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +317,14 @@ class _Units:
             )
         return found
 
+    def count_rows(self, pair: _Pair) -> "_Tables":
+        """Count per unit the rows with a value, and those that are missing (or NaN)."""
+        one, other = (
+            _count_by_unit(column, units)
+            for column, units in zip(pair, (self.reference, self.current), strict=True)
+        )
+        return one, other
+
     def tables(self, pair: _Pair, count: Callable[[_native.Column, _native.Units], list[int]]) -> "_Tables":
         sides = zip(pair, (self.reference, self.current), strict=True)
         one, other = (
@@ -235,6 +335,25 @@ class _Units:
 
 _Table = npt.NDArray[np.int64]
 _Tables = tuple[_Table, _Table]
+
+
+def _codes(units: _native.Units) -> _Table:
+    """Read the unit of each row."""
+    rows = inputs.read_array("rows", np.arange(len(units), dtype=np.int64))
+    return np.frombuffer(_native.gather_units(units, rows), dtype=np.uint32).astype(np.int64)
+
+
+def _count_by_unit(column: _native.Column, units: _native.Units) -> _Table:
+    if column.kind in NUMERIC:
+        edges = inputs.read_array("edges", np.zeros(0, dtype=domain(column)))
+        found = _native.count_numbers_by_unit(column, edges, units)
+    elif column.kind in CATEGORICAL:
+        found = _native.count_names_by_unit(column, [], units)
+    else:
+        rows = np.bincount(_codes(units), minlength=units.count)
+        return np.column_stack([np.zeros_like(rows), rows])
+    table = np.array(found, dtype=np.int64).reshape(units.count, -1)
+    return np.column_stack([table[:, :-1].sum(axis=1), table[:, -1]])
 
 
 def _with_wasserstein(measured: Measured, pair: _Pair, threads: int | None) -> Measured:
@@ -256,7 +375,7 @@ def _measure(
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
         measured[name] = _measure_categories(name, pair, counted, units, alpha)
     for name in pairs.keys() - measured.keys():
-        measured[name] = _measure_others(name, pairs[name])
+        measured[name] = _measure_others(name, pairs[name], units, alpha, threads)
     return measured
 
 
@@ -264,19 +383,44 @@ def _sides(pairs: Mapping[str, _Pair]) -> tuple[list[_native.Column], list[_nati
     return [one for one, _ in pairs.values()], [other for _, other in pairs.values()]
 
 
-def _measure_others(name: str, pair: _Pair) -> Measured:
-    missing = tuple(len(column) if column.kind == "null" else 0 for column in pair)
-    dtypes = " and ".join(dict.fromkeys(column.dtype for column in pair))
-    null = any(column.kind == "null" for column in pair)
+def _measure_others(
+    name: str, pair: _Pair, units: _Units | None, alpha: float, threads: int | None
+) -> Measured:
+    """Measure a column that has no type on a side, for want of a value, or one that is not supported."""
+    typed = [column for column in pair if column.kind != "null"]
     rows = (len(pair[0]), len(pair[1]))
-    return not_measured(name, dtypes, rows, (missing[0], missing[1]), is_supported=null)
+    if any(column.kind == "unsupported" for column in typed):
+        return not_supported(name, typed[0].dtype, rows)
+    kind = (NUMERIC | CATEGORICAL)[typed[0].kind] if typed else "null"
+    one, other = (_count_parts(column, threads) for column in pair)
+    shares = {
+        "missing": (one.missing, other.missing),
+        "nan": (one.nan, other.nan),
+        "infinite": (
+            one.infinite_above + one.infinite_below,
+            other.infinite_above + other.infinite_below,
+        ),
+    }
+    design = None if units is None or min(rows) == 0 else _share_design(units.count_rows(pair))
+    return measure_shares(name, kind, rows, shares, design, alpha)
+
+
+def _count_parts(column: _native.Column, threads: int | None) -> _native.Parts | Parts:
+    if column.kind in NUMERIC:
+        return _native.find_range(column, threads)[1]
+    if column.kind in CATEGORICAL:
+        (found,) = _native.compare_categories([column], [column], 1, threads)
+        return found.reference
+    return Parts(len(column), missing=len(column))
 
 
 def _measure_numbers(
     name: str, pair: _Pair, found: _native.NumericComparison, units: _Units | None, alpha: float
 ) -> Measured:
     designs = None
-    if units is not None and found.distance is not None:
+    if units is not None and found.distance is None:
+        designs = _share_designs(units, pair)
+    elif units is not None:
         edges = inputs.read_array("edges", np.array(found.edges, dtype=domain(pair[0])))
         tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
         designs = _designs(tables, ordered=True)
@@ -293,19 +437,23 @@ def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | N
 
 def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape:
     r, c = (np.array(counts, dtype=np.int64) for counts in (found.reference_counts, found.current_counts))
-    return from_names(found.names, r, c, dtype)
+    return from_names(found.names, r, c, dtype, found.risen)
 
 
 def _measure_categories(
     name: str, pair: _Pair, found: _native.CategoryComparison, units: _Units | None, alpha: float
 ) -> Measured:
-    designs = None
-    if units is not None and any(found.reference_counts) and any(found.current_counts):
+    designs, held = None, None
+    if units is not None and not (any(found.reference_counts) and any(found.current_counts)):
+        designs = _share_designs(units, pair)
+    elif units is not None:
         tables = units.tables(
             pair, lambda column, codes: _native.count_names_by_unit(column, found.names, codes)
         )
         designs = _designs(tables, ordered=False)
-    measured = measure_categories(name, found, designs, alpha)
+        if is_open(found):
+            held = tail.hold_out_units(_number_names(pair), (_codes(units.reference), _codes(units.current)))
+    measured = measure_categories(name, found, designs, alpha, held)
     return replace(measured, shape=None if measured.problem else _shape_of_categories(found, pair[0].dtype))
 
 
@@ -314,4 +462,27 @@ def _designs(tables: _Tables, *, ordered: bool) -> Designs:
     one, other = tables
     values = clusters.estimate_design(one[:, :-1], other[:, :-1], ordered=ordered)
     missing = [np.column_stack([table[:, :-1].sum(axis=1), table[:, -1]]) for table in tables]
-    return values, clusters.estimate_design(missing[0], missing[1], ordered=False)
+    return values, _share_design((missing[0], missing[1]))
+
+
+def _share_design(tables: _Tables) -> clusters.Design:
+    return clusters.estimate_design(tables[0], tables[1], ordered=False)
+
+
+def _share_designs(units: _Units, pair: _Pair) -> Designs:
+    """What rows are worth where a side has no value: for shares alone."""
+    design = _share_design(units.count_rows(pair))
+    return design, design
+
+
+def _number_names(pair: _Pair) -> _Tables:
+    """Number the strings of all rows, both sides alike; -1 where one is missing."""
+    numbers: dict[str | None, int] = {}
+    sides = []
+    for column in pair:
+        codes = _codes(_native.encode_units(column))
+        _, first = np.unique(codes, return_index=True)
+        names = _native.gather_strings(column, inputs.read_array("rows", first.astype(np.int64)))
+        known = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+        sides.append(np.array(known, dtype=np.int64)[codes])
+    return sides[0], sides[1]

@@ -6,7 +6,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from tidewheel import _native
+from tidewheel.drift.states import Counts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +63,8 @@ class CategoryCounts:
         unseen: Current rows whose string the reference never has.
         seen_once: Reference strings that occur once.
         seen_twice: Reference strings that occur twice.
+        known: Of each string of the reference its rows, its current rows, and the bucket of its hash.
+        unseen_buckets: Current rows of all other strings per bucket.
     """
 
     reference: Parts
@@ -68,3 +74,5 @@ class CategoryCounts:
     unseen: int
     seen_once: int
     seen_twice: int
+    known: "tuple[Counts, Counts, npt.NDArray[np.uint8]]"
+    unseen_buckets: list[int]

@@ -13,7 +13,7 @@ from tidewheel import _native
 from tidewheel.drift.clusters import Design
 from tidewheel.errors import UnknownNameError
 
-Verdict = Literal["drifted", "stable", "undecided", "not computed"]
+Verdict = Literal["drifted", "schema", "stable", "undecided", "not computed"]
 
 #: Kolmogorov-Smirnov distance: a tenth of the rows on the other side of some value. A normal law shifted by a quarter of its
 #: standard deviation has 0.0995, which is about PSI 0.06; the customary "moderate" PSI of 0.1 has 0.12.
@@ -45,16 +45,17 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One test inside a column: of its values, or of the share that is missing, NaN, infinite or unseen.
+    """One test inside a column: of its values, of all its names, or of the share that is missing, NaN, infinite or unseen.
 
     Attributes:
-        name: "values", "missing", "nan", "infinite" or "unseen".
+        name: "values", "tail", "missing", "nan", "infinite" or "unseen".
         test: The test.
         statistic: Its statistic.
         pvalue: Its p-value, uncorrected.
         effect: The effect with its bounds.
         design: What the rows are worth.
         ends: Where counts leave the statistic an interval, the same test at its least and at its greatest value.
+        is_open: Whether names too rare to compare, and not the effect shown, take the upper bound beyond the threshold.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Part:
     effect: Effect
     design: Design
     ends: "tuple[Part, Part] | None" = None
+    is_open: bool = False
 
 
 def correct_pvalues(pvalues: Sequence[float], method: str) -> list[float]:
@@ -171,6 +173,11 @@ def _p(pvalue: float) -> str:
 
 def _rows_needed(part: Part) -> str:
     effect, design = part.effect, part.design
+    if part.is_open:
+        return (
+            "its names are too rare in these rows to show less; more rows with the same names would decide, and a column of "
+            "ids can be left out by `exclude`"
+        )
     gap = abs(effect.value - effect.threshold)
     width = max(effect.upper - effect.value, effect.value - effect.lower)
     if gap < 0.1 * effect.threshold or not math.isfinite(width) or min(design.n, design.m) <= 0:

@@ -8,13 +8,14 @@ terms of at least 0, so nothing cancels, and differences of whole counts are tak
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import psi_law, statistics
+from tidewheel.drift import psi_law, statistics, vocabulary
 from tidewheel.drift.results import BinnedCounts, ContingencyResult, DivergenceResult
 from tidewheel.errors import InputError, InputTypeError
 
@@ -234,6 +235,11 @@ def chi_square(
     On samples of numbers the bins are laid on the reference, which the law does not know: p is too small for small
     references (n = 50, m = 5,000 and ten bins without drift: 16 % fall under 0.05). `psi` and `ks` do not have that fault.
 
+    Of strings the reference names the classes, its 50 most frequent and one for all others. Where there are others (more
+    than 50 names, or unseen ones beside names that the reference has once), names that are among the 50 by chance join
+    them, as `compare` has it (`vocabulary.gather_chance`): on ids p would be 1e-6 and less without any drift. `binned` has
+    the classes that were tested. What moves among the others is not tested; `compare` does that too.
+
     Args, Raises and Cost: as in `kl_divergence`, which has `smoothing` and `base` besides.
 
     Returns:
@@ -247,7 +253,7 @@ def chi_square(
         >>> round(result.statistic, 6), round(result.pvalue, 6)
         (4.8, 0.02846)
     """
-    binned = _count(reference, current, counts, bins, strategy, threads)
+    binned = _gather(_count(reference, current, counts, bins, strategy, threads))
     return _contingency(chi_square_of_counts(*_used(binned)), binned)
 
 
@@ -272,8 +278,8 @@ def g_test(
 
     `G = 2 sum O ln(O / E)` over both samples' bins, O being the count and `E = n (r + c) / (n + m)` (for the current sample
     with m in front) the expected one; natural logarithms. It is summed as `O ln(O/E) + E - O`, whose terms are at least 0.
-    Empty bins, degrees of freedom and the warning about bins laid on the reference are as in `chi_square`; the sizes of
-    the samples may differ.
+    Empty bins, degrees of freedom, classes of strings and the warning about bins laid on the reference are as in
+    `chi_square`; the sizes of the samples may differ.
 
     Args, Raises and Cost: as in `kl_divergence`, which has `smoothing` and `base` besides.
 
@@ -287,7 +293,7 @@ def g_test(
         >>> round(drift.g_test([30, 70], [45, 55], counts=True).statistic, 6)
         4.824672
     """
-    binned = _count(reference, current, counts, bins, strategy, threads)
+    binned = _gather(_count(reference, current, counts, bins, strategy, threads))
     reference_counts, current_counts = _used(binned)
     n, m = sum(reference_counts), sum(current_counts)
     pooled = [r + c for r, c in zip(reference_counts, current_counts, strict=True)]
@@ -299,6 +305,26 @@ def g_test(
 def _contingency(statistic: float, binned: BinnedCounts) -> ContingencyResult:
     df = len(_used(binned)[0]) - 1
     return ContingencyResult(statistic, _native.chi2_sf(statistic, df) if df else 1.0, df, binned)
+
+
+def _gather(binned: BinnedCounts) -> BinnedCounts:
+    """Join strings that are named by chance to all others, where a reference has others; leave other bins as they are.
+
+    It has them if it has more than it names, or if some of its names came once, so that there are more to come (Good and
+    Turing), and did.
+    """
+    if binned.categories is None:
+        return binned
+    if not (binned.reference[-1] or (binned.current[-1] and 1 in binned.reference[:-1])):
+        return binned
+    r, c = (np.array(side, dtype=np.float64) for side in (binned.reference, binned.current))
+    kept = vocabulary.find_kept(r, c, (float(r.sum()), float(c.sum())))
+    counts = [
+        (*(count for count, keep in zip(side, kept, strict=True) if keep), int(of[~kept].sum()))
+        for side, of in ((binned.reference, r), (binned.current, c))
+    ]
+    names = [name for name, keep in zip(binned.categories, kept, strict=True) if keep]
+    return replace(binned, reference=counts[0], current=counts[1], categories=(*names, binned.categories[-1]))
 
 
 def _log_scale(base: float) -> float:

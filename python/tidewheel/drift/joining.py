@@ -22,7 +22,7 @@ def refit(known: Profiled, column: _native.Column, threads: int | None) -> Profi
     if isinstance(known, Words):
         found = _without_strings(known, len(column)) if column.kind == "null" else Words.fit(column, threads)
         return replace(found, dtype=known.dtype)
-    (vector,) = profiled.count([known], [column], threads)
+    (vector,) = profiled.count([known], [column], len(column), threads)
     return replace(known, reference=vector)
 
 

@@ -4,46 +4,112 @@ Tests a column's parts (`parts`) with what its rows are worth (`clusters`) and d
 `comparison` for tables and `profile` for windows. Pure: counts in, records out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tidewheel import _native
-from tidewheel.drift import clusters, decision, parts, shown
+from tidewheel.drift import clusters, decision, parts, shown, tail
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.counted import CategoryCounts, NumberCounts
+from tidewheel.drift.statistics import MOST_CATEGORIES
 
 _ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
 #: What rows are worth for the test of values, and for the tests of shares.
 Designs = tuple[clusters.Design, clusters.Design]
 
 
+_SIDES = ("reference", "current")
+#: Rows of both samples.
+Pair = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A column before the correction over columns."""
+    """A column before the correction over columns.
+
+    Attributes:
+        name: Its name.
+        kind: What statistics make of it.
+        rows: Rows of both samples.
+        parts: The tests; none where nothing could be computed.
+        statistics: Statistics to show, by name.
+        missing: Missing rows of both samples.
+        nan: Rows that are NaN.
+        unseen: Share of current rows whose string the reference never has.
+        problem: Why values were not compared; empty where they were. With parts, these are of shares alone.
+        infinite: Infinite rows.
+        shape: Counts for a picture.
+        schema: How the column's place or type differs between the tables; empty where it does not.
+    """
 
     name: str
     kind: str
-    rows: tuple[int, int]
+    rows: Pair
     parts: list[decision.Part]
     statistics: dict[str, float]
-    missing: tuple[int, int]
-    nan: tuple[int, int]
+    missing: Pair
+    nan: Pair
     unseen: float
     problem: str
-    infinite: tuple[int, int] = (0, 0)
+    infinite: Pair = (0, 0)
     shape: Shape | None = None
+    schema: str = ""
 
     def only(self, wanted: Sequence[str]) -> "Measured":
         """Show no other statistics than those wanted; bounds go with the statistic they bound."""
         return replace(self, statistics=shown.select(self.statistics, wanted))
 
 
-def not_measured(
-    name: str, dtype: str, rows: tuple[int, int], missing: tuple[int, int], *, is_supported: bool
+def differ(name: str, dtype: str, rows: Pair, schema: str) -> Measured:
+    """Say of a column that one side lacks, or has in another type, how it differs."""
+    return Measured(name, dtype, rows, [], {}, (0, 0), (0, 0), 0.0, schema, schema=schema)
+
+
+def not_supported(name: str, dtype: str, rows: Pair) -> Measured:
+    """Say of a column of a type that no statistic takes that it is not computed."""
+    return Measured(name, dtype, rows, [], {}, (0, 0), (0, 0), 0.0, f"the type {dtype} is not supported")
+
+
+def measure_shares(
+    name: str,
+    kind: str,
+    rows: Pair,
+    shares: Mapping[str, Pair],
+    design: clusters.Design | None,
+    alpha: float,
+    problem: str = "",
 ) -> Measured:
-    """Say of a column without values, or of a type that no statistic takes, that it is not computed."""
-    problem = no_values(rows, missing) if is_supported else f"the type {dtype} is not supported"
-    return Measured(name, dtype, rows, [], {}, missing, (0, 0), 0.0, problem)
+    """Test the shares of a column of which a side has no value: missing, NaN and infinite rows need none.
+
+    A side without a row leaves nothing to test, and so do sides that are wholly missing, or wholly NaN, both.
+
+    Args:
+        name: Name of the column.
+        kind: What statistics make of it.
+        rows: Rows of both samples.
+        shares: Rows of "missing", "nan" and "infinite".
+        design: What rows are worth; None takes them as independent.
+        alpha: Level of the bounds.
+        problem: Why values cannot be compared; by default that a side has none.
+    """
+    missing, nan, infinite = (shares.get(part, (0, 0)) for part in ("missing", "nan", "infinite"))
+    is_void = min(rows) == 0 or missing == rows or nan == rows
+    tests = []
+    if not is_void:
+        worth = design or clusters.independent(*rows)
+        tests = _test_shares(shares, rows, worth, alpha)
+    told = problem or no_values(rows, missing, nan)
+    return Measured(name, kind, rows, tests, {}, missing, nan, 0.0, told, infinite)
+
+
+def _test_shares(
+    shares: Mapping[str, Pair], rows: Pair, design: clusters.Design, alpha: float
+) -> list[decision.Part]:
+    return [
+        parts.compare_share(part, counts, rows, design, alpha)
+        for part, counts in shares.items()
+        if any(counts)
+    ]
 
 
 def measure_numbers(
@@ -57,16 +123,13 @@ def measure_numbers(
     r, c = found.reference, found.current
     rows, missing, nan = (r.rows, c.rows), (r.missing, c.missing), (r.nan, c.nan)
     infinite = (r.infinite_above + r.infinite_below, c.infinite_above + c.infinite_below)
-    distance = found.distance
+    distance, counts = found.distance, {"missing": missing, "nan": nan, "infinite": infinite}
     if distance is None:
-        return Measured(name, kind, rows, [], {}, missing, nan, 0.0, no_values(rows, missing), infinite)
+        return measure_shares(name, kind, rows, counts, designs and designs[1], alpha)
     values, shares = designs or (clusters.independent(distance.n, distance.m), clusters.independent(*rows))
     if values.df == 0:
-        return Measured(name, kind, rows, [], {}, missing, nan, 0.0, _ONE_UNIT, infinite)
-    tests = [parts.compare_numbers(distance, values, alpha)]
-    for part, counts in (("missing", missing), ("nan", nan), ("infinite", infinite)):
-        if any(counts):
-            tests.append(parts.compare_share(part, counts, rows, shares, alpha))
+        return measure_shares(name, kind, rows, counts, shares, alpha, _ONE_UNIT)
+    tests = [parts.compare_numbers(distance, values, alpha), *_test_shares(counts, rows, shares, alpha)]
     told = parts.name_distance(distance) | shown.divergences_of_counts(
         found.reference_counts, found.current_counts
     )
@@ -78,34 +141,54 @@ def measure_categories(
     found: _native.CategoryComparison | CategoryCounts,
     designs: Designs | None,
     alpha: float,
+    held: tail.Held | None = None,
 ) -> Measured:
-    """Test a categorical column's parts, given what was counted; `designs=None` takes rows as independent."""
+    """Test a categorical column's parts, given what was counted; `designs=None` takes rows as independent.
+
+    With designs `held` has the units held out of the choice of names; else rows are held out here.
+    """
     rows, missing = (
         (found.reference.rows, found.current.rows),
         (found.reference.missing, found.current.missing),
     )
     n, m = sum(found.reference_counts), sum(found.current_counts)
+    counts = {"missing": missing}
     if n == 0 or m == 0:
-        return Measured(name, "categorical", rows, [], {}, missing, (0, 0), 0.0, no_values(rows, missing))
+        return measure_shares(name, "categorical", rows, counts, designs and designs[1], alpha)
     values, shares = designs or (clusters.independent(n, m), clusters.independent(*rows))
     if values.df == 0:
-        return Measured(name, "categorical", rows, [], {}, missing, (0, 0), 0.0, _ONE_UNIT)
-    tests = [parts.compare_categories(found.reference_counts, found.current_counts, values, alpha)]
+        return measure_shares(name, "categorical", rows, counts, shares, alpha, _ONE_UNIT)
+    names = tail.AllNames.read(found) if is_open(found) else None
+    whole = names.total_variation if names else 0.0
+    tests = [parts.compare_categories(found.reference_counts, found.current_counts, values, alpha, whole)]
+    if names and designs is None:
+        held = tail.hold_out(names)
+    if held is not None:
+        tests.append(parts.compare_names(held, tests[0], alpha))
     if found.unseen:
         tests.append(parts.compare_unseen(found, values, alpha))
-    if any(missing):
-        tests.append(parts.compare_share("missing", missing, rows, shares, alpha))
+    tests += _test_shares(counts, rows, shares, alpha)
     told = {"chi_square": tests[0].statistic, "total_variation": tests[0].effect.value}
     told |= shown.divergences_of_counts(found.reference_counts, found.current_counts)
     return Measured(name, "categorical", rows, tests, told, missing, (0, 0), found.unseen / m, "")
 
 
-def no_values(rows: tuple[int, int], missing: tuple[int, int]) -> str:
-    """Say why a column without values on a side cannot be computed."""
-    sides = [side for side, n in zip(("reference", "current"), rows, strict=True) if n == 0]
+def is_open(found: _native.CategoryComparison | CategoryCounts) -> bool:
+    """Say whether there are names without a class of their own."""
+    return found.unseen > 0 or len(found.known[2]) > MOST_CATEGORIES
+
+
+def no_values(rows: Pair, missing: Pair, nan: Pair) -> str:
+    """Say why values cannot be compared where a side has none."""
+    sides = [side for side, n in zip(_SIDES, rows, strict=True) if n == 0]
     if sides:
         return f"no rows in {' and '.join(sides)}"
-    return f"no values on a side; {missing[0]} of {rows[0]} and {missing[1]} of {rows[1]} rows are missing"
+    told = []
+    for side, n, gaps, nans in zip(_SIDES, rows, missing, nan, strict=True):
+        if gaps + nans == n:
+            what = "missing" if not nans else "NaN" if not gaps else "missing or NaN"
+            told.append(f"{side} has no value, all {n:,} rows are {what}")
+    return "values cannot be compared: " + "; ".join(told)
 
 
 def decide(measured: Sequence[Measured], alpha: float, correction: str) -> list[ColumnDrift]:
@@ -119,8 +202,14 @@ def decide(measured: Sequence[Measured], alpha: float, correction: str) -> list[
 def _column(column: Measured, pvalues: tuple[float, float] | None, alpha: float) -> ColumnDrift:
     verdict: decision.Verdict = "not computed"
     reason, part = column.problem, None
-    if pvalues is not None:
+    if column.schema:
+        verdict = "schema"
+    elif pvalues is not None:
         verdict, part, reason = decision.decide_column(column.parts, *pvalues, alpha)
+        if column.problem:
+            # Shares alone do not show that values are what they were.
+            verdict = "undecided" if verdict == "stable" else verdict
+            reason = f"{reason}; {column.problem}"
     missing, nan, infinite = (
         [count / max(rows, 1) for count, rows in zip(counts, column.rows, strict=True)]
         for counts in (column.missing, column.nan, column.infinite)

@@ -18,6 +18,7 @@ from tidewheel.drift.markup import escape, shorten
 #: Verdicts in the order of urgency, with a sign for those who do not see colours, and the class of their row.
 VERDICTS = {
     "drifted": ("▲", "d"),
+    "schema": ("≠", "m"),
     "undecided": ("?", "u"),
     "not computed": ("–", "o"),
     "stable": ("✓", "s"),
@@ -71,8 +72,19 @@ def _between(start: str, end: str) -> str:
 
 
 def _headline(columns: Sequence[ColumnDrift]) -> str:
+    return f"{count_drifted(columns)} drifted{count_schema(columns)}"
+
+
+def count_drifted(columns: Sequence[ColumnDrift]) -> str:
+    """Count the columns that drifted among all."""
     drifted = sum(column.verdict == "drifted" for column in columns)
-    return f"{drifted:,} of {len(columns):,} column{'s' * (len(columns) != 1)} drifted"
+    return f"{drifted:,} of {len(columns):,} column{'s' * (len(columns) != 1)}"
+
+
+def count_schema(columns: Sequence[ColumnDrift]) -> str:
+    """Count the columns that one side lacks or has in another type; nothing where there are none."""
+    count = sum(column.verdict == "schema" for column in columns)
+    return f", {count:,} differ{'s' * (count == 1)} in schema" if count else ""
 
 
 def _head(headline: str, facts: Facts, warnings: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ proportions. With clustered rows (`clusters.Design.df` given) each uses effectiv
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from tidewheel.drift.decision import (
     upper_quantile,
 )
 from tidewheel.drift.divergences import chi_square_of_counts
+from tidewheel.drift.tail import Held
 
 #: The exact Kolmogorov-Smirnov p-value visits 2 D n m lattice points; so many cost under a millisecond, and beyond them
 #: the asymptotic p is right to 2 % at 0.05 (test_accurate.py). For equal sizes it costs less and is used up to any size.
@@ -93,7 +95,7 @@ def _distance_part(d: float, n: int, m: int, design: Design, alpha: float) -> Pa
 
 
 def compare_categories(
-    reference: npt.ArrayLike, current: npt.ArrayLike, design: Design, alpha: float
+    reference: npt.ArrayLike, current: npt.ArrayLike, design: Design, alpha: float, whole: float = 0.0
 ) -> Part:
     """Test whether categories have the same shares, by the two-sample chi-square (no correction for continuity).
 
@@ -103,20 +105,24 @@ def compare_categories(
     sizes has Rao and Scott's F law of second order: units that differ in few directions leave it few degrees of freedom.
 
     The effect is the total variation distance; its bounds come from McDiarmid's inequality. The lower one is that of the
-    gathered classes, less the most that sampling alone adds on average.
+    gathered classes, less the most that sampling alone adds on average. The upper one is that of all names: `whole` is their
+    distance, if the last class has several (`tail.AllNames.total_variation`); its mean is at least the distance of the laws,
+    so with all that merged classes could hide no larger distance is left out.
     """
     r, c = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
     gathered = vocabulary.gather_chance(r, c, (design.n, design.m))
-    effect = _variation((r, c), gathered, design, alpha)
+    effect, is_open = _variation((r, c), gathered, design, alpha, whole)
     n, m = r.sum(), c.sum()
     r, c = gathered[0] * (design.n / n), gathered[1] * (design.m / m)
     expected = np.minimum(design.n, design.m) * (r + c) / (design.n + design.m)
     if design.df is None and len(r) == 2 and _tables(r, c) <= FISHER_TABLES:
         statistic, (a, b) = chi_square_of_counts(r.tolist(), c.tolist()), (int(r[0]), int(c[0]))
-        return Part("values", "Fisher", statistic, fisher(a, b, int(n), int(m)), effect, design)
+        return Part(
+            "values", "Fisher", statistic, fisher(a, b, int(n), int(m)), effect, design, is_open=is_open
+        )
     if design.df is None and min(n, m) <= PERMUTE_UP_TO and (expected < EXPECTED_ROWS).any():
         statistic, pvalue = _permute(r, c)
-        return Part("values", "chi-square, permuted", statistic, pvalue, effect, design)
+        return Part("values", "chi-square, permuted", statistic, pvalue, effect, design, is_open=is_open)
     r, c = _pool(r, expected), _pool(c, expected)
     statistic, cells = chi_square_of_counts(r.tolist(), c.tolist()), len(r)
     if cells < 2:
@@ -125,7 +131,26 @@ def compare_categories(
         pvalue = _native.chi2_sf(statistic, cells - 1)
     else:
         pvalue = _native.f_sf(statistic / (cells - 1), min(design.dimension, cells - 1), design.df_joint)
-    return Part("values", "chi-square", statistic, pvalue, effect, design)
+    return Part("values", "chi-square", statistic, pvalue, effect, design, is_open=is_open)
+
+
+def compare_names(held: Held, values: Part, alpha: float) -> Part:
+    """Test all names together, by the share of those that the current sample's first half has more of (`tail.hold_out`).
+
+    The test is that of two shares, in the rows held out. The effect is the total variation distance over all names: its
+    value and lower bound are those of this share's difference, which no set of names has larger, its upper bound is
+    that of `values`.
+    """
+    part = compare_share("tail", held.hits, held.rows, held.design, alpha)
+    effect = Effect(
+        "total variation over all names",
+        part.effect.value,
+        part.effect.lower,
+        max(values.effect.upper, part.effect.value),
+        VARIATION_THRESHOLD,
+    )
+    is_open = values.is_open and effect.lower <= effect.threshold
+    return replace(part, test=f"{part.test}, held-out half", effect=effect, is_open=is_open)
 
 
 def _tables(reference: _FloatArray, current: _FloatArray) -> float:
@@ -167,7 +192,9 @@ def _variation(
     gathered: tuple[_FloatArray, _FloatArray],
     design: Design,
     alpha: float,
-) -> Effect:
+    whole: float,
+) -> tuple[Effect, bool]:
+    """Bound the distance; say also whether only names without a class of their own take it beyond the threshold."""
     inverse = 1 / design.n + 1 / design.m
     value, certain = (float(np.abs(r / r.sum() - c / c.sum()).sum() / 2) for r, c in (counts, gathered))
     p, q = (side / side.sum() for side in gathered)
@@ -175,8 +202,9 @@ def _variation(
     reach = math.sqrt(math.log(2 / alpha) * inverse / 2)
     if design.df is not None:
         reach *= upper_quantile(alpha, design.df_joint) / upper_quantile(alpha, None)
-    lower, upper = max(0.0, certain - bias - reach), min(1.0, value + reach)
-    return Effect("total variation", value, lower, upper, VARIATION_THRESHOLD)
+    lower, upper = max(0.0, certain - bias - reach), min(1.0, max(value, whole) + reach)
+    is_open = max(value, lower) < VARIATION_THRESHOLD <= whole
+    return Effect("total variation", value, lower, upper, VARIATION_THRESHOLD), is_open
 
 
 def compare_share(

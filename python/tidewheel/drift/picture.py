@@ -96,12 +96,13 @@ def _length(share: float, most: float) -> int:
 
 
 def name_shares(shape: Shape, most: int) -> list[tuple[str, float, float]]:
-    """Return the most frequent names with their shares of both samples, then all others together if there are any."""
+    """Return the names most frequent on either side with both samples' shares, then all others together if there are any."""
     r, c = shape.reference_counts, shape.current_counts
     n, m = max(sum(r), 1), max(sum(c), 1)
-    names = shape.names[:most]
-    found = [(name or "(empty)", r[i] / n, c[i] / m) for i, name in enumerate(names)]
-    rest = (sum(r[len(names) :]) / n, sum(c[len(names) :]) / m)
+    shares = [(r[i] / n, c[i] / m) for i in range(len(shape.names))]
+    shown = sorted(sorted(range(len(shares)), key=lambda i: -max(shares[i]))[:most])
+    found = [(shape.names[i] or "(empty)", *shares[i]) for i in shown]
+    rest = ((sum(r) - sum(r[i] for i in shown)) / n, (sum(c) - sum(c[i] for i in shown)) / m)
     return [*found, ("all others", *rest)] if any(rest) else found
 
 

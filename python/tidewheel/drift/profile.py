@@ -6,8 +6,8 @@ chunk or a partition, and windows of one profile add up. `profiled` has single c
 """
 
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from os import PathLike
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from tidewheel import _native
 from tidewheel.drift import comparison, inputs, joining, profiled, shown, states
-from tidewheel.drift.measured import Measured, decide, measure_categories, measure_numbers
+from tidewheel.drift.measured import Measured, decide, differ, measure_categories, measure_numbers
 from tidewheel.drift.report import DriftReport
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -63,6 +63,7 @@ class Profile:
         reference: Any,
         *,
         columns: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
         statistics: Sequence[str] | None = None,
         splitters: "Profile | None" = None,
         threads: int | None = None,
@@ -72,6 +73,7 @@ class Profile:
         Args:
             reference: A polars, pandas or Arrow table, a mapping of arrays, or a 2-D array (columns "0", "1", ...).
             columns: Columns to learn; by default all.
+            exclude: Columns to leave out, such as a label that later tables do not have.
             statistics: Statistics that reports show, of "ks", "psi", "jensen_shannon", "chi_square" and
                 "total_variation"; by default all. Verdicts do not depend on it.
             splitters: A profile of a sample of the reference: blocks and bins are cut where it cuts them, its columns and
@@ -82,8 +84,8 @@ class Profile:
             The profile. It does not depend on the order of the rows, on chunks or on the number of threads.
 
         Raises:
-            InputError: a column is not in the reference, there are no columns, or both `splitters` and `columns` or
-                `statistics` are given.
+            InputError: a column is not in the reference, there are no columns, or both `splitters` and `columns`,
+                `exclude` or `statistics` are given.
             InputTypeError: the reference is of an unknown type, or a column has another type than in `splitters`.
             UnknownNameError: an unknown statistic.
 
@@ -91,17 +93,17 @@ class Profile:
         O(distinct strings) for string columns.
         """
         if splitters is not None:
-            if columns is not None or statistics is not None:
-                raise InputError("`splitters` must be given without `columns` and `statistics`: it has both")
+            if columns is not None or exclude is not None or statistics is not None:
+                raise InputError(
+                    "`splitters` must be given without `columns`, `exclude` and `statistics`: it has all"
+                )
             return splitters._refit(inputs.read_table("reference", reference), threads)
         shown.check_names(statistics, STATISTICS)
         table = inputs.read_table("reference", reference)
-        names = list(dict.fromkeys(columns)) if columns is not None else list(table)
+        known = list(dict.fromkeys(columns)) if columns is not None else None
+        names = comparison.choose_columns({"reference": table}, list(table), known, exclude)
         if not names:
             raise InputError("`reference` must have at least one column; got none")
-        for name in names:
-            if name not in table:
-                raise InputError(f"column {name!r} must be in `reference`; it has {_list(table)}")
         return cls(profiled.fit({name: table[name] for name in names}, threads), statistics)
 
     def _refit(self, table: dict[str, _native.Column], threads: int | None) -> "Profile":
@@ -202,11 +204,12 @@ class Profile:
     ) -> DriftReport:
         """Compare a window, or a table, with the reference.
 
-        The tests, effects and verdicts are those of `compare`, rows taken as independent. Also of a table only counts
-        are used, so its Kolmogorov-Smirnov distances are intervals as well; see the class.
+        The tests, effects and verdicts are those of `compare`, rows taken as independent. A column that rows came without,
+        or with another type, has the verdict `schema`, however few these rows are. Also of a table only counts are used, so
+        its Kolmogorov-Smirnov distances are intervals as well; see the class.
 
         Args:
-            current: A `Window` of this profile, or a table with its columns.
+            current: A `Window` of this profile, or a table.
             alpha: Level of tests and bounds, in (0, 1).
             correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
             threads: Most threads to count a table with.
@@ -215,8 +218,8 @@ class Profile:
             The report; its columns are in the order of the profile.
 
         Raises:
-            InputError: the window has another profile, a column is missing, or `alpha` lies outside (0, 1).
-            InputTypeError: a column has another type than in the reference.
+            InputError: the window has another profile, or `alpha` lies outside (0, 1).
+            InputTypeError: a table of an unknown type.
             UnknownNameError: an unknown `correction`.
 
         Cost: of a window O(blocks), well under a millisecond per column; of a table also that of `Window.update`.
@@ -232,7 +235,7 @@ class Profile:
             )
         vectors = window.counts()
         measured = [
-            self._measure(column, vector, alpha)
+            self._differ(column, vector, window) or self._measure(column, vector, alpha)
             for column, vector in zip(self._columns, vectors, strict=True)
         ]
         return DriftReport(
@@ -243,8 +246,22 @@ class Profile:
             correction=correction,
             unit=None,
             units=None,
-            warnings=(comparison.INDEPENDENT,),
+            warnings=(comparison.INDEPENDENT, *comparison.name_further(window.further)),
         )
+
+    def _differ(self, column: profiled.Profiled, current: states.Counts, window: "Window") -> Measured | None:
+        """Say how a column differs that rows came without, or with another type; None where none did."""
+        lacking, mistyped = int(current[profiled.LACKING]), int(current[profiled.MISTYPED])
+        types = window.other_types.get(column.name, ())
+        rows = int(column.reference.sum()), int(current.sum())
+        found = []
+        if mistyped or (types and not rows[1]):
+            found.append(comparison.other_type(column.dtype, types) + _of(mistyped, rows[1]))
+        if lacking or (column.name in window.lacking and not rows[1]):
+            found.append(comparison.LACKING + _of(lacking, rows[1]))
+        if not found:
+            return None
+        return differ(column.name, " and ".join([column.dtype, *types]), rows, "; ".join(found))
 
     def _measure(self, column: profiled.Profiled, current: states.Counts, alpha: float) -> Measured:
         if isinstance(column, profiled.Numbers):
@@ -253,7 +270,7 @@ class Profile:
         elif isinstance(column, profiled.Words):
             found = measure_categories(column.name, column.compare(current), None, alpha)
         else:
-            return column.measure(current)
+            return column.measure(current, alpha)
         shape = None if found.problem else column.draw(current)
         return replace(found.only(self._statistics), shape=shape)
 
@@ -314,6 +331,11 @@ class Profile:
         return f"Profile({len(self._columns)} columns, {self.n_rows:,} rows, {self.id[:12]})"
 
 
+def _of(rows: int, of: int) -> str:
+    """Say in how many rows, unless it is all of them."""
+    return f", in {rows:,} of {of:,} rows" if rows < of else ""
+
+
 def check_columns(name: str, known: Sequence[profiled.Profiled], table: dict[str, _native.Column]) -> None:
     """Raise if a table lacks one of the known columns or has another type there."""
     for column in known:
@@ -329,8 +351,10 @@ def check_columns(name: str, known: Sequence[profiled.Profiled], table: dict[str
 class Window:
     """Counts of current rows in the blocks of a profile; made by `Profile.window`, `Window.from_bytes` or `scan`.
 
-    It holds integers alone: whatever the split into batches and windows, the order and the number of threads, the
-    same rows give the same window, hence the same report. A window may be updated from several threads.
+    It holds integers, and the names and types of columns that differ: whatever the split into batches and windows, the order
+    and the number of threads, the same rows give the same window, hence the same report. Of a string column it counts
+    every string of the profile apart, and all others by 256 buckets of a hash: counts that add up, of which the bucket of a
+    frequent new string stands out. A window may be updated from several threads.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -339,6 +363,25 @@ class Window:
         self._counts = [
             np.zeros(profiled.BESIDE + column.places, dtype=np.int64) for column in profile._columns
         ]
+        self._notes = _Notes()
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Names of columns that batches have and the profile does not; they are not counted."""
+        return tuple(sorted(self._notes.further))
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Names of the profile's columns that a batch came without."""
+        return tuple(sorted(self._notes.lacking))
+
+    @property
+    def other_types(self) -> dict[str, tuple[str, ...]]:
+        """The types, by column, of batches that had it in another type than the reference."""
+        types: dict[str, tuple[str, ...]] = {}
+        for name, dtype in sorted(self._notes.types):
+            types[name] = (*types.get(name, ()), dtype)
+        return types
 
     @property
     def profile(self) -> Profile:
@@ -351,7 +394,11 @@ class Window:
         return int(self._counts[0].sum())
 
     def counts(self) -> list[states.Counts]:
-        """Return a copy of the counts per column: missing, NaN, minus and plus infinity, then the places in order."""
+        """Return a copy of the counts per column, whose sum is the number of rows.
+
+        Missing, NaN, minus and plus infinity; rows of batches that lack the column, or have it in another type; then the
+        places in order: a number's blocks; a string column's strings as the profile ranks them, then the buckets of others.
+        """
         with self._lock:
             return [vector.copy() for vector in self._counts]
 
@@ -359,22 +406,33 @@ class Window:
         """Count a batch of rows.
 
         Args:
-            batch: A table with the profile's columns; others are passed over. Columns without a type count as missing.
+            batch: A table with the profile's columns; others are passed over. Columns without a type count as missing. The
+                rows of a batch that lacks a column, or has it in another type, are counted as such.
             threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
 
         Raises:
-            InputError: a column is missing in the batch; then nothing is counted.
-            InputTypeError: a column has another type than in the reference; then nothing is counted.
+            InputError: the batch has no column at all; then nothing is counted.
+            InputTypeError: a table of an unknown type; then nothing is counted.
 
-        Cost: O(rows x columns), a few nanoseconds per value, and some microseconds per column.
+        Cost: O(rows x columns), a few nanoseconds per value, some microseconds per column, and a few nanoseconds per
+        distinct string of the profile: batches of many rows are cheaper than many batches.
         """
         self.update_columns(inputs.read_table("batch", batch), threads)
 
     def update_columns(self, table: dict[str, _native.Column], threads: int | None) -> None:
         """Count a batch that was read already."""
-        known = self._profile._columns
-        check_columns("batch", known, table)
-        self._add(profiled.count(known, [table[column.name] for column in known], threads))
+        if not table:
+            raise InputError("`batch` must have at least one column; got none")
+        known, notes = self._profile._columns, _Notes()
+        columns = [_find(column, table.get(column.name), notes) for column in known]
+        notes.further.update(table.keys() - {column.name for column in known})
+        vectors = profiled.count(known, columns, len(next(iter(table.values()))), threads)
+        self._add(vectors, notes)
+
+    def pass_over(self, names: Iterable[str]) -> None:
+        """Take note of columns that a source has and that were not read, for the profile does not have them."""
+        with self._lock:
+            self._notes.further.update(set(names) - {column.name for column in self._profile._columns})
 
     def merge(self, other: "Window") -> None:
         """Add the counts of another window of the same profile.
@@ -386,15 +444,16 @@ class Window:
             raise InputError(
                 f"windows must have one profile to be merged; got {self._profile.id[:12]} and {other.profile.id[:12]}"
             )
-        self._add(other.counts())
+        self._add(other.counts(), other._notes)
 
-    def _add(self, vectors: Sequence[states.Counts]) -> None:
+    def _add(self, vectors: Sequence[states.Counts], notes: "_Notes") -> None:
         with self._lock:
             rows = int(self._counts[0].sum()) + int(vectors[0].sum())
             if rows > states.MOST_ROWS:
                 raise InputError(f"a window must hold at most {states.MOST_ROWS} rows; got {rows}")
             for total, vector in zip(self._counts, vectors, strict=True):
                 total += vector
+            self._notes.add(notes)
 
     def to_bytes(self) -> bytes:
         """Return the counts as bytes, with the profile's id, a format version and a checksum; see `states`."""
@@ -402,6 +461,7 @@ class Window:
         to.text(self._profile.id)
         for vector in self.counts():
             to.counts(vector)
+        self._notes.write(to)
         return states.seal("window", to.body())
 
     @classmethod
@@ -420,13 +480,14 @@ class Window:
             )
         window = cls(profile)
         vectors = [source.counts() for _ in window._counts]
+        notes = _Notes.read(source)
         source.end()
         if [len(vector) for vector in vectors] != [len(vector) for vector in window._counts]:
             raise source.refuse("got other numbers of places than the profile has")
         rows = {int(vector.sum()) for vector in vectors}
         if len(rows) != 1:
             raise source.refuse(f"got columns of {sorted(rows)} rows")
-        window._add(vectors)
+        window._add(vectors, notes)
         return window
 
     def __reduce__(self) -> tuple[Any, tuple[Profile, bytes]]:
@@ -435,12 +496,63 @@ class Window:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Window) or self._profile != other._profile:
             return False
-        return all(map(np.array_equal, self.counts(), other.counts()))
+        return self._notes == other._notes and all(map(np.array_equal, self.counts(), other.counts()))
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Window({self.n_rows:,} rows, profile {self._profile.id[:12]})"
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What batches had that is no number: names and types of columns, which add up as sets.
+
+    Attributes:
+        further: Columns that the profile does not have.
+        lacking: Columns that a batch came without.
+        types: Columns with another type, and the type.
+    """
+
+    further: set[str] = field(default_factory=set)
+    lacking: set[str] = field(default_factory=set)
+    types: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, other: "_Notes") -> None:
+        """Add what another window or batch had."""
+        self.further |= other.further
+        self.lacking |= other.lacking
+        self.types |= other.types
+
+    def write(self, to: states.Writer) -> None:
+        """Write what `read` reads."""
+        for texts in (
+            sorted(self.further),
+            sorted(self.lacking),
+            [one for pair in sorted(self.types) for one in pair],
+        ):
+            to.number(len(texts))
+            for text in texts:
+                to.text(text)
+
+    @classmethod
+    def read(cls, source: states.Reader) -> "_Notes":
+        """Read the notes."""
+        further, lacking, types = ([source.text() for _ in range(source.number())] for _ in range(3))
+        if len(types) % 2:
+            raise source.refuse("got a column without the type that it had")
+        return cls(set(further), set(lacking), set(zip(types[::2], types[1::2], strict=True)))
+
+
+def _find(column: profiled.Profiled, found: _native.Column | None, notes: _Notes) -> _native.Column | int:
+    """Give a batch's column, if it can be counted, or say which rows these are."""
+    if found is None:
+        notes.lacking.add(column.name)
+        return profiled.LACKING
+    if comparison.is_comparable(column, found):
+        return found
+    notes.types.add((column.name, found.dtype))
+    return profiled.MISTYPED
 
 
 def _list(table: dict[str, _native.Column]) -> str:

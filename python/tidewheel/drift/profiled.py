@@ -1,7 +1,8 @@
 """What a profile knows of one column, and how a batch of that column becomes counts.
 
-A column's counts are one vector of integers: missing, NaN, minus infinity, plus infinity, then its places in order. Their
-sum is the number of rows, and vectors of batches add. `profile` puts columns together, `states` has their bytes.
+A column's counts are one vector of integers: missing, NaN, minus infinity, plus infinity, rows of batches that lack the
+column, rows of batches that have it in another type, then its places in order. Their sum is the number of rows, and
+vectors of batches add. `profile` puts columns together, `states` has their bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,15 @@ from tidewheel.drift import inputs, shapes, states
 from tidewheel.drift.columns import Shape
 from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC
 from tidewheel.drift.counted import CategoryCounts, NumberCounts, Parts
-from tidewheel.drift.measured import Measured, not_measured
+from tidewheel.drift.measured import Measured, measure_shares, not_supported
 from tidewheel.drift.states import Counts
 from tidewheel.drift.statistics import MOST_CATEGORIES
+from tidewheel.drift.tail import BUCKETS
 
-#: Entries of a vector before the places: missing, NaN, minus and plus infinity.
-BESIDE = 4
+#: Entries of a vector before the places: missing, NaN, minus and plus infinity, and rows without the column or with another.
+BESIDE = 6
+#: The entries of rows of batches that lack the column, and that have it in another type.
+LACKING, MISTYPED = 4, 5
 
 _WITHOUT_TYPE = ("null", "unsupported")
 _DOMAINS = ("f8", "i8", "u8")
@@ -59,7 +63,7 @@ class Numbers:
 
     @property
     def places(self) -> int:
-        """Places of a vector after the first four."""
+        """Places of a vector after the first six."""
         return len(self.edges) + 1
 
     @classmethod
@@ -83,12 +87,13 @@ class Numbers:
         if r.rows > r.missing + r.nan and c.rows > c.missing + c.nan:
             lines = (inputs.read_array("counts", _line(vector)) for vector in (self.reference, current))
             distance = _native.enclose_ks(self.blocks, *lines)
-        return NumberCounts(r, c, distance, self.bins(self.reference), self.bins(current))
+        sides = (self.bins(vector[BESIDE:]) for vector in (self.reference, current))
+        return NumberCounts(r, c, distance, *sides)
 
-    def bins(self, vector: Counts) -> list[int]:
+    def bins(self, places: Counts) -> list[int]:
         """Add up the places of each of the report's bins."""
         starts = np.concatenate([[0], self.bin_edges + 1])
-        found: list[int] = np.add.reduceat(vector[BESIDE:], starts).tolist()
+        found: list[int] = np.add.reduceat(places, starts).tolist()
         return found
 
     def write(self, to: states.Writer) -> None:
@@ -137,7 +142,7 @@ class Words:
     def __post_init__(self) -> None:
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.lengths)])
         names = _native.Column.from_strings("names", offsets, np.frombuffer(self.text, dtype=np.uint8))
-        object.__setattr__(self, "vocabulary", _native.Vocabulary(names, self.named))
+        object.__setattr__(self, "vocabulary", _native.Vocabulary(names))
 
     @property
     def type(self) -> str:
@@ -146,19 +151,25 @@ class Words:
 
     @property
     def named(self) -> int:
-        """Strings that are counted apart."""
+        """Strings that are classes of the report."""
         return min(MOST_CATEGORIES, len(self.counts))
 
     @property
+    def buckets(self) -> npt.NDArray[np.uint8]:
+        """The bucket of each string, by a hash that never changes."""
+        return np.frombuffer(self.vocabulary.buckets(), dtype=np.uint8)
+
+    @property
     def places(self) -> int:
-        """Places of a vector after the first four: the named strings, other known ones, unseen ones."""
-        return self.named + 2
+        """Places of a vector after the first six: the strings, then the buckets of unseen ones."""
+        return len(self.counts) + BUCKETS
 
     @property
     def reference(self) -> Counts:
         """The reference's own vector."""
-        others = [int(self.counts[self.named :].sum()), 0]
-        return np.concatenate([[self.missing, 0, 0, 0], self.counts[: self.named], others]).astype(np.int64)
+        beside, unseen = np.zeros(BESIDE, dtype=np.int64), np.zeros(BUCKETS, dtype=np.int64)
+        beside[0] = self.missing
+        return np.concatenate([beside, self.counts, unseen])
 
     @classmethod
     def fit(cls, column: _native.Column, threads: int | None) -> "Words":
@@ -170,17 +181,32 @@ class Words:
     def compare(self, current: Counts) -> CategoryCounts:
         """Put the reference's and a window's counts side by side."""
         r, c = self.reference[BESIDE:], current[BESIDE:]
-        joined = [[*places[:-2].tolist(), int(places[-2:].sum())] for places in (r, c)]
+        k, unseen = self.named, c[len(self.counts) :]
+        joined = [[*places[:k].tolist(), int(places[k:].sum())] for places in (r, c)]
         once, twice = (int((self.counts == times).sum()) for times in (1, 2))
         return CategoryCounts(
-            _parts(self.reference), _parts(current), joined[0], joined[1], int(c[-1]), once, twice
+            reference=_parts(self.reference),
+            current=_parts(current),
+            reference_counts=joined[0],
+            current_counts=joined[1],
+            unseen=int(unseen.sum()),
+            seen_once=once,
+            seen_twice=twice,
+            known=(self.counts, c[: len(self.counts)], self.buckets),
+            unseen_buckets=unseen.tolist(),
         )
 
     def draw(self, current: Counts) -> Shape:
         """Count the reference and a window for a picture."""
-        ends = np.cumsum(self.lengths[: shapes.NAMES_SHOWN]).tolist()
-        names = [self.text[i:j].decode(errors="replace") for i, j in zip([0, *ends], ends, strict=False)]
-        return shapes.from_names(names, self.reference[BESIDE:], current[BESIDE:], self.dtype)
+        r, c, k = self.reference[BESIDE:], current[BESIDE:], self.named
+        most = np.argsort(-c[k : len(self.counts)], kind="stable")[: shapes.RISEN_SHOWN] + k
+        risen = [(self._name(place), int(r[place]), int(c[place])) for place in most.tolist()]
+        reference, counts = (np.append(side[:k], side[k:].sum()) for side in (r, c))
+        return shapes.from_names([*map(self._name, range(k))], reference, counts, self.dtype, risen)
+
+    def _name(self, place: int) -> str:
+        end = int(self.lengths[: place + 1].sum())
+        return self.text[end - int(self.lengths[place]) : end].decode(errors="replace")
 
     def write(self, to: states.Writer) -> None:
         """Write what `read` reads."""
@@ -230,13 +256,20 @@ class Others:
     @classmethod
     def fit(cls, column: _native.Column) -> "Others":
         """Learn a column."""
-        return cls(column.name, column.dtype, column.kind, _count_rows(column))
+        return cls(
+            column.name,
+            column.dtype,
+            column.kind,
+            _count_rows(0 if column.kind == "null" else BESIDE, len(column)),
+        )
 
-    def measure(self, current: Counts) -> Measured:
-        """Say that nothing is computed, and why."""
+    def measure(self, current: Counts, alpha: float) -> Measured:
+        """Test the missing share of a column without a value in the reference; of others say that nothing is computed."""
         r, c = _parts(self.reference), _parts(current)
         rows, missing = (r.rows, c.rows), (r.missing, c.missing)
-        return not_measured(self.name, self.dtype, rows, missing, is_supported=self.kind == "null")
+        if self.kind == "unsupported":
+            return not_supported(self.name, self.dtype, rows)
+        return measure_shares(self.name, self.dtype, rows, {"missing": missing}, None, alpha)
 
     def write(self, to: states.Writer) -> None:
         """Write what `read` reads."""
@@ -294,10 +327,20 @@ def read(source: states.Reader) -> Profiled:
     return made
 
 
-def count(known: Sequence[Profiled], columns: Sequence[_native.Column], threads: int | None) -> list[Counts]:
-    """Count the columns of a batch; each has the type of its profile, or none (all rows missing)."""
+def count(
+    known: Sequence[Profiled], columns: Sequence[_native.Column | int], rows: int, threads: int | None
+) -> list[Counts]:
+    """Count the columns of a batch.
+
+    Args:
+        known: What the profile knows.
+        columns: The batch's columns, each of the type of its profile or none (all rows missing); `LACKING` or `MISTYPED`
+            where there is none to count.
+        rows: Rows of the batch.
+        threads: Most threads to use.
+    """
     pairs = list(zip(known, columns, strict=True))
-    typed = [(one, column) for one, column in pairs if column.kind != "null"]
+    typed = [(one, column) for one, column in pairs if not isinstance(column, int) and column.kind != "null"]
     numbers = {one.name: (column, one.blocks) for one, column in typed if isinstance(one, Numbers)}
     words = {one.name: (column, one.vocabulary) for one, column in typed if isinstance(one, Words)}
     in_blocks = _native.count_blocks(*_unzip(list(numbers.values())), threads)
@@ -308,8 +351,10 @@ def count(known: Sequence[Profiled], columns: Sequence[_native.Column], threads:
         if one.name in counted:
             data, parts = counted[one.name]
             vectors.append(_vector(parts, np.frombuffer(data, dtype=np.int64)))
+        elif isinstance(column, int):
+            vectors.append(_count_rows(column, rows, one.places))
         else:
-            vectors.append(_count_rows(column, one.places))
+            vectors.append(_count_rows(0 if column.kind == "null" else BESIDE, rows, one.places))
     return vectors
 
 
@@ -320,19 +365,19 @@ def _unzip(pairs: list[tuple[_native.Column, _State]]) -> tuple[list[_native.Col
     return [column for column, _ in pairs], [state for _, state in pairs]
 
 
-def _count_rows(column: _native.Column, places: int = 1) -> Counts:
+def _count_rows(at: int, rows: int, places: int = 1) -> Counts:
     vector = np.zeros(BESIDE + places, dtype=np.int64)
-    vector[0 if column.kind == "null" else BESIDE] = len(column)
+    vector[at] = rows
     return vector
 
 
 def _vector(parts: _native.Parts, places: Counts) -> Counts:
-    beside = [parts.missing, parts.nan, parts.infinite_below, parts.infinite_above]
+    beside = [parts.missing, parts.nan, parts.infinite_below, parts.infinite_above, 0, 0]
     return np.concatenate([np.array(beside, dtype=np.int64), places])
 
 
 def _parts(vector: Counts) -> Parts:
-    missing, nan, below, above = vector[:BESIDE].tolist()
+    missing, nan, below, above = vector[:LACKING].tolist()
     return Parts(int(vector.sum()), missing, nan, above, below)
 
 

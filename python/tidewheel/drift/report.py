@@ -49,6 +49,11 @@ class DriftReport:
         """Names of the columns that drifted."""
         return tuple(column.name for column in self.columns if column.verdict == "drifted")
 
+    @property
+    def schema(self) -> tuple[str, ...]:
+        """Names of the columns that one side lacks, or has in another type."""
+        return tuple(column.name for column in self.columns if column.verdict == "schema")
+
     def __getitem__(self, name: str) -> ColumnDrift:
         for column in self.columns:
             if column.name == name:
@@ -60,7 +65,8 @@ class DriftReport:
         """Return everything as dictionaries, lists, strings and numbers.
 
         Returns:
-            The attributes by name, columns with their parts and shapes, and `drifted`; floats that are not finite are None.
+            The attributes by name, columns with their parts and shapes, `drifted` and `schema`; floats that are not finite
+            are None.
 
         Example:
             >>> from tidewheel import drift
@@ -71,6 +77,7 @@ class DriftReport:
         """
         return {
             "drifted": list(self.drifted),
+            "schema": list(self.schema),
             **{f.name: _plain(getattr(self, f.name)) for f in fields(self)},
         }
 
@@ -164,7 +171,8 @@ class DriftReport:
     def to_junit(self, path: PathLike[str] | str | None = None, *, fail_on: str = "drifted") -> str:
         """Give the report as JUnit XML, which CI systems show, and write it where a path is given.
 
-        A test case per column: one that drifted fails with its sentence; one that could not be computed counts as skipped.
+        A test case per column: one that drifted, or that a side lacks or has in another type, fails with its sentence; one
+        that could not be computed counts as skipped.
 
         Args:
             path: The file to write; its folder must exist. A file that is there is replaced.
@@ -223,7 +231,7 @@ class DriftReport:
             <BLANKLINE>
             Rows treated as independent; name the day or user of a row as `unit` if they are not.
         """
-        order = ("drifted", "undecided", "not computed", "stable")
+        order = tuple(page.VERDICTS)
         peer = next((column.peer for column in self.columns if column.peer), None)
         lines = [
             ["column", "kind", "verdict", "effect", "between", "p corrected", *([peer.tool] if peer else [])]
@@ -248,10 +256,16 @@ class DriftReport:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in lines
         ]
-        some = f"{len(self.columns):,} column{'s' * (len(self.columns) != 1)}"
+        some, differ = page.count_drifted(self.columns), page.count_schema(self.columns)
         rows = f"{self.n_reference:,} reference rows, {self.n_current:,} current rows"
-        head = [f"{len(self.drifted):,} of {some} drifted ({rows})", f"False alarms: {self._promise()}."]
-        return "\n".join([*head, "", *table, *("" for _ in self.warnings[:1]), *self.warnings])
+        head = [f"{some} drifted{differ} ({rows})", f"False alarms: {self._promise()}."]
+        told = [
+            f"{_cell(column.name)}: {column.reason}."
+            for column in self.columns
+            if column.verdict in {"schema", "not computed"}
+        ]
+        notes = [*told, *self.warnings]
+        return "\n".join([*head, "", *table, *("" for _ in notes[:1]), *notes])
 
 
 #: Characters of a column's name in the table of text.

@@ -16,6 +16,8 @@ from tidewheel.drift.columns import Shape
 BINS = 32
 #: Names of a category that a picture shows; all others are counted together.
 NAMES_SHOWN = 10
+#: And names that the current sample has often, at most.
+RISEN_SHOWN = 5
 #: Shares that may be left out at either end, the most first: outliers must not squeeze everything else into one bin.
 _TAILS = (0.1, 0.05, 0.01, 0.0)
 #: The widest range is taken that is at most so many times as wide as the narrowest.
@@ -58,12 +60,33 @@ def from_blocks(
     return Shape(r, c, (), float(start), float(width), dtype)
 
 
-def from_names(names: Sequence[str], reference: _Counts, current: _Counts, dtype: str) -> Shape:
-    """Keep the first names with their counts, and count all others together."""
-    shown = tuple(names[:NAMES_SHOWN])
-    k = len(shown)
-    r, c = ((*counts[:k].tolist(), int(counts[k:].sum())) for counts in (reference, current))
-    return Shape(r, c, shown, None, None, dtype)
+def from_names(
+    names: Sequence[str],
+    reference: _Counts,
+    current: _Counts,
+    dtype: str,
+    risen: Sequence[tuple[str, int, int]] = (),
+) -> Shape:
+    """Keep the first names with their counts, and count all others together.
+
+    Args:
+        names: Names, the reference's most frequent first.
+        reference: Reference rows of these, then of others.
+        current: Current rows of the same.
+        dtype: Type of the column.
+        risen: Further names with the rows of both sides, the current sample's most frequent first: a name is shown too if
+            the current sample has it at least as often as the rarest name shown, and in a hundredth of its rows.
+    """
+    k = min(len(names), NAMES_SHOWN)
+    further = list(zip(names[k:], reference[k:].tolist(), current[k:].tolist(), strict=False))
+    least = max(float(current.sum()) / 100, 1.0, float(current[:k].min(initial=0)))
+    ranked = sorted([*further, *risen], key=lambda one: -one[2])[:RISEN_SHOWN]
+    shown = [one for one in ranked if one[2] >= least]
+    sides = []
+    for side, counts in enumerate((reference, current), start=1):
+        apart = [*counts[:k].tolist(), *(one[side] for one in shown)]
+        sides.append((*apart, int(counts.sum()) - sum(apart)))
+    return Shape(sides[0], sides[1], (*names[:k], *(one[0] for one in shown)), None, None, dtype)
 
 
 def _ends(edges: _Edges, counts: _Counts) -> tuple[float, float]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tidewheel.errors import InputError, IntegrityError
 
 #: Raised with every change of the layout or of what a body means.
-VERSION = 1
+VERSION = 2
 #: Counts may add up to this, so that sums never overflow: 70 million million rows.
 MOST_ROWS = 1 << 46
 

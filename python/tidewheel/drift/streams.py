@@ -49,11 +49,12 @@ def scan(
         threads: Most threads to count with; by default `TIDEWHEEL_THREADS`, else one per core. Polars has its own.
 
     Returns:
-        The window; the same whatever the files, row groups and batches.
+        The window; the same whatever the files, row groups and batches. Rows without a column of the profile, or with
+        another type, are counted as such, and columns that it does not have are named (`Window.further`).
 
     Raises:
-        InputError: no file matches, or a column of the profile is missing.
-        InputTypeError: the source is none of these, or a column has another type than in the reference.
+        InputError: no file matches.
+        InputTypeError: the source is none of these.
         MissingExtraError: parquet files without polars or pyarrow.
 
     Cost: O(rows x columns); reading parquet costs more than counting.
@@ -65,8 +66,8 @@ def scan(
         >>> drift.scan(pl.LazyFrame({"speed": [2.0, 3.0]}), profile=profile).n_rows
         2
     """
-    total, batches = _open(source, profile.columns)
     window = profile.window()
+    total, batches = _open(source, window)
     _tell(progress, 0, total)
     for table in batches:
         window.update_columns(table, threads)
@@ -79,12 +80,12 @@ def _tell(progress: Callable[[int, int | None], None] | None, done: int, total: 
         progress(done, total)
 
 
-def _open(source: Any, columns: tuple[str, ...]) -> tuple[int | None, Iterator[_Table]]:
+def _open(source: Any, window: Window) -> tuple[int | None, Iterator[_Table]]:
     """Give the number of rows, if it is known beforehand, and the batches."""
     if isinstance(source, str | PathLike) or _is_paths(source):
-        return _open_parquet(_find_files(source), columns)
+        return _open_parquet(_find_files(source), window)
     if type(source).__module__.partition(".")[0] == "polars" and hasattr(source, "collect_batches"):
-        return None, _read_lazy(source, columns)
+        return None, _read_lazy(source, window)
     if hasattr(source, "__arrow_c_stream__"):
         return None, (inputs.name_columns("source", batch) for batch in _native.Batches(source))
     raise InputTypeError(
@@ -105,18 +106,18 @@ def _find_files(source: _Path | Sequence[_Path]) -> list[str]:
     return found
 
 
-def _open_parquet(files: list[str], columns: tuple[str, ...]) -> tuple[int, Iterator[_Table]]:
+def _open_parquet(files: list[str], window: Window) -> tuple[int, Iterator[_Table]]:
     try:
         # polars and pyarrow are optional: the base install has NumPy alone.
         import polars as pl
     except ImportError:
-        return _open_with_pyarrow(files, columns)
+        return _open_with_pyarrow(files, window)
     # File names are taken as they are: glob characters were expanded already.
     frame = pl.scan_parquet(files, glob=False)
-    return frame.select(pl.len()).collect().item(), _read_lazy(frame, columns)
+    return frame.select(pl.len()).collect().item(), _read_lazy(frame, window)
 
 
-def _open_with_pyarrow(files: list[str], columns: tuple[str, ...]) -> tuple[int, Iterator[_Table]]:
+def _open_with_pyarrow(files: list[str], window: Window) -> tuple[int, Iterator[_Table]]:
     try:
         # See `_open_parquet`.
         from pyarrow import parquet
@@ -127,17 +128,21 @@ def _open_with_pyarrow(files: list[str], columns: tuple[str, ...]) -> tuple[int,
     def batches() -> Iterator[_Table]:
         for file in files:
             with parquet.ParquetFile(file, pre_buffer=False) as opened:
-                present = [name for name in columns if name in opened.schema_arrow.names]
-                for batch in opened.iter_batches(BATCH_ROWS, columns=present):
+                wanted = _choose(opened.schema_arrow.names, window)
+                for batch in opened.iter_batches(BATCH_ROWS, columns=wanted):
                     yield inputs.read_table("source", batch)
 
     return total, batches()
 
 
-def _read_lazy(frame: "pl.LazyFrame", columns: tuple[str, ...]) -> Iterator[_Table]:
-    # A name that the frame lacks is left to the window to refuse, in its own words.
-    present = set(frame.collect_schema().names())
-    chosen = frame.select([name for name in columns if name in present])
+def _choose(present: list[str], window: Window) -> list[str]:
+    """Choose what to read of a source's columns: the profile's, or the first one, since without any no row is counted."""
+    window.pass_over(present)
+    return [name for name in window.profile.columns if name in set(present)] or present[:1]
+
+
+def _read_lazy(frame: "pl.LazyFrame", window: Window) -> Iterator[_Table]:
+    chosen = frame.select(_choose(frame.collect_schema().names(), window))
     # Counts do not depend on the order, and without it nothing waits for a slow file.
     for batch in chosen.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False, lazy=True):
         yield inputs.read_table("source", batch)

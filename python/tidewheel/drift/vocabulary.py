@@ -35,13 +35,21 @@ def gather_chance(
     Returns:
         The counts of the classes kept and, last, of all others; without the last if it is empty on both sides.
     """
-    n, m = worth
-    r, c = reference * (n / reference.sum()), current * (m / current.sum())
-    expected = (r + c) * (n / (n + m))
-    kept = expected >= EXPECTED_IN_REFERENCE
-    if r[-1] > 0:
-        kept &= expected - CLEARANCE * np.sqrt(expected * (m / (n + m))) > r[:-1].min(initial=np.inf)
-    kept[-1] = False
+    kept = find_kept(reference, current, worth)
     sides = [np.append(side[kept], side[~kept].sum()) for side in (reference, current)]
     end = None if sides[0][-1] + sides[1][-1] > 0 else -1
     return sides[0][:end], sides[1][:end]
+
+
+def find_kept(
+    reference: _FloatArray, current: _FloatArray, worth: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    """Say which names `gather_chance` keeps as classes; never the last entry, which is no name."""
+    n, m = worth
+    r, c = reference * (n / reference.sum()), current * (m / current.sum())
+    expected = (r + c) * (n / (n + m))
+    kept: npt.NDArray[np.bool_] = expected >= EXPECTED_IN_REFERENCE
+    if r[-1] > 0:
+        kept &= expected - CLEARANCE * np.sqrt(expected * (m / (n + m))) > r[:-1].min(initial=np.inf)
+    kept[-1] = False
+    return kept

@@ -20,6 +20,7 @@ from tidewheel.drift.decision import DISTANCE_THRESHOLD, SHARE_THRESHOLD, VARIAT
 from tidewheel.drift.profiled import BESIDE, Numbers, Others, Profiled, Words
 from tidewheel.drift.spending import BLOCKS, Promise, lengths
 from tidewheel.drift.states import Counts
+from tidewheel.drift.tail import BUCKETS
 
 #: Groups of a numeric column whose rows are kept apart: D at their borders is short of D by a hundredth at most where the
 #: reference is continuous, and 14 levels of them (a year of hours) take 90 kB.
@@ -33,11 +34,12 @@ FIRST_BELOW = 2
 NAN: Places = ((1, 1),)
 INFINITE: Places = ((FIRST_BELOW, 1), (-1, 1), (-2, -1))
 ROWS_OF_NUMBERS: Places = ((0, 1), (1, 1), (-1, 1))
-#: Of strings: missing, all others, the named ones, and the unseen.
-FIRST_NAME = 2
+#: Of strings: missing, all others, the unseen, the strings of each bucket of the hash, and the named ones.
+FIRST_BUCKET = 3
+FIRST_NAME = FIRST_BUCKET + BUCKETS
 VALUES_OF_WORDS: Places = ((1, 1),)
 ROWS_OF_WORDS: Places = ((0, 1), (1, 1))
-UNSEEN: Places = ((-1, 1),)
+UNSEEN: Places = ((2, 1),)
 
 
 class Part(Protocol):
@@ -98,40 +100,67 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Names:
-    """Categories: the total variation that the named ones' shares prove.
+    """Categories: the total variation that the named ones' shares prove, or those of buckets.
+
+    Any set of strings proves a part of the distance. The reference's most frequent strings are not the stream's: so all
+    strings, known or not, are also told apart by the bucket of their hash, 256 sets that no sample has chosen. A string that
+    becomes frequent shows there whatever it was before. Both bounds share the error.
 
     Attributes:
         shares: Shares of the reference's named strings.
         lower: Lower bounds of their probabilities.
         upper: Upper bounds.
+        bucket_shares: Shares of the reference's strings per bucket.
+        bucket_lower: Lower bounds of their probabilities.
+        bucket_upper: Upper bounds.
         threshold: Distance up to which the stream may stray.
     """
 
     shares: Floats
     lower: Floats
     upper: Floats
+    bucket_shares: Floats
+    bucket_lower: Floats
+    bucket_upper: Floats
     threshold: float
     name = "values"
 
     @classmethod
     def fit(cls, reference: Counts, x: float, design_effect: float, threshold: float) -> "Names":
         """Learn the reference's names."""
-        rows = _pick(reference, VALUES_OF_WORDS)
-        shares = reference[FIRST_NAME:-1] / rows
-        lower, upper = bands.name_intervals(x, shares, float(rows) / design_effect)
-        return cls(shares, lower, upper, threshold)
+        rows = float(_pick(reference, VALUES_OF_WORDS))
+        names, buckets = reference[FIRST_NAME:] / rows, reference[FIRST_BUCKET:FIRST_NAME] / rows
+        x = x + math.log(2)
+        of_names = bands.name_intervals(x, names, rows / design_effect)
+        of_buckets = bands.share_interval(x + math.log(BUCKETS), buckets, rows / design_effect)
+        return cls(names, *of_names, buckets, *of_buckets, threshold)
 
     def bound(self, sums: Counts, x: Floats, design_effect: float) -> tuple[Counts, Floats, Floats]:
         """See `Part.bound`."""
         rows = _pick(sums, VALUES_OF_WORDS)
-        shares = sums[..., FIRST_NAME:-1] / np.maximum(rows, 1)[..., None]
-        x = _beside(x, rows) + np.log(len(self.shares))
-        lower, upper = bands.share_interval(x[..., None], shares, (rows / design_effect)[..., None])
-        less = np.maximum(self.lower - upper, 0).sum(axis=-1)
-        more = np.maximum(lower - self.upper, 0).sum(axis=-1)
-        rest = np.abs(shares.sum(axis=-1) - self.shares.sum())
-        distance = (np.abs(shares - self.shares).sum(axis=-1) + rest) / 2
-        return rows, np.where(rows > 0, distance, 0.0), np.maximum(less, more)
+        x = _beside(x, rows) + np.log(2)
+        of_names, of_buckets = (sums[..., FIRST_NAME:], sums[..., FIRST_BUCKET:FIRST_NAME])
+        names = _prove(of_names, rows, x, design_effect, (self.shares, self.lower, self.upper))
+        buckets = _prove(
+            of_buckets, rows, x, design_effect, (self.bucket_shares, self.bucket_lower, self.bucket_upper)
+        )
+        distance, lower = (np.maximum(one, other) for one, other in zip(names, buckets, strict=True))
+        return rows, np.where(rows > 0, distance, 0.0), lower
+
+
+def _prove(
+    counts: Counts, rows: Counts, x: Floats, design_effect: float, reference: tuple[Floats, Floats, Floats]
+) -> tuple[Floats, Floats]:
+    """Measure and bound from below the total variation over classes that need not be all there are."""
+    known, known_lower, known_upper = reference
+    shares = counts / np.maximum(rows, 1)[..., None]
+    x = (x + np.log(len(known)))[..., None]
+    lower, upper = bands.share_interval(x, shares, (rows / design_effect)[..., None])
+    less = np.maximum(known_lower - upper, 0).sum(axis=-1)
+    more = np.maximum(lower - known_upper, 0).sum(axis=-1)
+    rest = np.abs(shares.sum(axis=-1) - known.sum())
+    distance = (np.abs(shares - known).sum(axis=-1) + rest) / 2
+    return distance, np.maximum(less, more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +238,11 @@ class Watched:
 
     def is_possible(self, sums: Counts) -> bool:
         """Say whether segments of shape (blocks, kept places) can be counts of rows, each with those of the one before."""
-        if self.keep is keep_words:
-            is_sound = (sums[:, 1] >= sums[:, FIRST_NAME:].sum(axis=-1)).all()
+        if isinstance(self.keep, KeepWords):
+            buckets, names = sums[:, FIRST_BUCKET:FIRST_NAME], sums[:, FIRST_NAME:]
+            is_sound = (sums[:, 1] == buckets.sum(axis=-1)).all() and (
+                sums[:, 1] >= sums[:, 2] + names.sum(axis=-1)
+            ).all()
         else:
             is_sound = (np.diff(sums[:, FIRST_BELOW:], axis=-1) >= 0).all()
         return bool(is_sound and (np.diff(sums, axis=0) >= 0).all())
@@ -224,10 +256,34 @@ def keep_numbers(counts: Counts, starts: Counts) -> Counts:
     return np.concatenate([groups[..., :2], below], axis=-1)
 
 
-def keep_words(counts: Counts) -> Counts:
-    """Keep of strings the missing, all others, the named, and the unseen; see `FIRST_NAME`."""
-    values = counts[..., BESIDE:].sum(axis=-1, keepdims=True)
-    return np.concatenate([counts[..., :1], values, counts[..., BESIDE:-2], counts[..., -1:]], axis=-1)
+@dataclass(frozen=True, eq=False)
+class KeepWords:
+    """Keep of strings the missing, all others, the unseen, those of each bucket, and the named; see `FIRST_BUCKET`.
+
+    Attributes:
+        order: Places of the strings and of the unseen ones, bucket by bucket.
+        starts: Where each bucket starts in that order; each has the place of its unseen strings at least.
+        named: Strings with a class of their own.
+    """
+
+    order: npt.NDArray[np.intp]
+    starts: npt.NDArray[np.intp]
+    named: int
+
+    @classmethod
+    def fit(cls, column: Words) -> "KeepWords":
+        """Learn where the strings of a column are counted."""
+        bucket = np.concatenate([column.buckets, np.arange(BUCKETS)])
+        order = np.argsort(bucket, kind="stable")
+        return cls(order, np.searchsorted(bucket[order], np.arange(BUCKETS)), column.named)
+
+    def __call__(self, counts: Counts) -> Counts:
+        """Turn a window's counts, of shape (..., places), into what is kept of them."""
+        places = counts[..., BESIDE:]
+        buckets = np.add.reduceat(places[..., self.order], self.starts, axis=-1)
+        values = buckets.sum(axis=-1, keepdims=True)
+        unseen = places[..., -BUCKETS:].sum(axis=-1, keepdims=True)
+        return np.concatenate([counts[..., :1], values, unseen, buckets, places[..., : self.named]], axis=-1)
 
 
 def count_parts(column: Profiled) -> int:
@@ -268,7 +324,8 @@ def _watch_numbers(column: Numbers, x: float, threshold: float | None, design_ef
 
 
 def _watch_words(column: Words, x: float, threshold: float | None, design_effect: float) -> Watched:
-    kept = keep_words(column.reference)
+    keep = KeepWords.fit(column)
+    kept = keep(column.reference)
     of_values, of_shares = _thresholds(threshold, VARIATION_THRESHOLD)
     parts: list[Part] = []
     rows = int(_pick(kept, VALUES_OF_WORDS))
@@ -279,7 +336,7 @@ def _watch_words(column: Words, x: float, threshold: float | None, design_effect
         expected = np.array(once / rows)
         parts.append(Share("unseen", UNSEEN, VALUES_OF_WORDS, expected, np.zeros(()), most, of_shares))
     parts.append(Share.fit("missing", MISSING, ROWS_OF_WORDS, kept, x, design_effect, of_shares))
-    return Watched(column.name, keep_words, tuple(parts), len(kept))
+    return Watched(column.name, keep, tuple(parts), len(kept))
 
 
 def _thresholds(threshold: float | None, of_values: float) -> tuple[float, float]:

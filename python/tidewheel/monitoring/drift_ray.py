@@ -61,6 +61,10 @@ def fit_dataset(
         splitters = Profile.fit(_sample(chosen, sample_rows, seed), columns=columns, statistics=statistics)
     elif columns is not None or statistics is not None:
         raise InputError("`splitters` must be given without `columns` and `statistics`: it has both")
+    schema = _empty(reference)
+    if schema is not None:
+        # Here rather than in a worker, whose errors come back wrapped: an empty table is refused as a full one would be.
+        Profile.fit(schema, splitters=splitters, threads=1)
     parts = [Profile.from_bytes(state) for state in _count(reference, splitters, _fit_block)]
     if not parts:
         raise InputError("`reference` must have at least one row; got none")
@@ -76,20 +80,19 @@ def count_dataset(
     """Count a Ray Dataset into a window; it equals that of `Window.update` with all rows on one machine.
 
     Args:
-        current: The data set, with the profile's columns; others are not read.
+        current: The data set; columns that the profile does not have are not read.
         profile: The profile whose blocks are counted.
         progress: Called with the rows done, and None for those in all, before the first part and after each one.
 
     Returns:
-        The window.
-
-    Raises:
-        InputError: a column is missing.
-        InputTypeError: a column has another type than in the reference.
+        The window; rows without a column of the profile, or with another type, are counted as such.
 
     Cost: O(rows x columns) over the cluster, one core per block; each block sends back 8 bytes per block of the profile.
     """
     window = profile.window()
+    schema = current.schema()
+    if schema is not None:
+        window.pass_over(schema.names)
     if progress is not None:
         progress(0, None)
     for state in _count(current, profile, _count_block):
@@ -121,14 +124,20 @@ def _count(
     schema = data.schema()
     if schema is None:
         return
-    # Here rather than in a worker, whose errors come back wrapped: an empty table is refused as a full one would be.
-    empty = pa.schema(list(zip(schema.names, schema.types, strict=True))).empty_table()
-    profile.window().update(empty, threads=1)
-    states = data.select_columns(list(profile.columns)).map_batches(
+    # Without any column no row would be counted.
+    chosen = [name for name in profile.columns if name in schema.names] or schema.names[:1]
+    states = data.select_columns(chosen).map_batches(
         work, batch_size=None, batch_format="pyarrow", fn_kwargs={"profile": ray.put(profile)}
     )
     for table in states.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield from table[_STATE].to_pylist()
+
+
+def _empty(data: ray.data.Dataset) -> pa.Table | None:
+    schema = data.schema()
+    if schema is None:
+        return None
+    return pa.schema(list(zip(schema.names, schema.types, strict=True))).empty_table()
 
 
 # Ray Data hands references on as they are; a worker fetches the profile once for all its tasks.

@@ -88,11 +88,15 @@ pub struct PyVocabulary(Vocabulary);
 #[pymethods]
 impl PyVocabulary {
     #[new]
-    fn new(py: Python<'_>, names: &PyColumn, named: usize) -> PyResult<Self> {
+    fn new(py: Python<'_>, names: &PyColumn) -> PyResult<Self> {
         let names = names.strings()?;
-        py.detach(|| Vocabulary::new(&names, named))
+        py.detach(|| Vocabulary::new(&names))
             .map(Self)
             .map_err(errors::from_core)
+    }
+
+    fn buckets<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.buckets())
     }
 }
 

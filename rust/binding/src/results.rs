@@ -179,6 +179,9 @@ pub struct CategoryComparison {
     distinct: (u64, u64),
     seen_once: u64,
     seen_twice: u64,
+    known: (Vec<u8>, Vec<u8>, Vec<u8>),
+    unseen_buckets: Vec<u64>,
+    risen: Vec<(String, u64, u64)>,
 }
 
 impl From<tidewheel_core::categories::Categories> for CategoryComparison {
@@ -205,6 +208,21 @@ impl From<tidewheel_core::categories::Categories> for CategoryComparison {
             distinct: found.distinct.into(),
             seen_once: found.rare[0],
             seen_twice: found.rare[1],
+            known: (plain(&found.known.0), plain(&found.known.1), found.known.2),
+            unseen_buckets: found.unseen_buckets,
+            risen: found
+                .risen
+                .into_iter()
+                .map(|(name, r, c)| (String::from_utf8_lossy(&name).into_owned(), r, c))
+                .collect(),
         }
     }
+}
+
+/// Numbers as the bytes that NumPy reads.
+fn plain(numbers: &[u64]) -> Vec<u8> {
+    numbers
+        .iter()
+        .flat_map(|number| number.to_ne_bytes())
+        .collect()
 }

@@ -7,7 +7,10 @@ use crate::parallel;
 pub use crate::texts::FoldHasher;
 use crate::texts::{SHORT, TextTable, fold, is_equal, short_key, text_hash};
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Buckets that share out all strings by their hash.
+pub const BUCKETS: usize = 256;
 
 /// Strings in one of Arrow's layouts.
 #[derive(Debug, Clone)]
@@ -335,39 +338,53 @@ pub fn ranked<'a>(
     (ranked, parts)
 }
 
-/// The strings of a reference: the first few by name, the others known, all else unseen.
+/// The bucket of a string, below [`BUCKETS`]: the same on every machine and in every version, since states keep its counts.
+pub fn bucket(text: &[u8]) -> u8 {
+    let mut hasher = FoldHasher::default();
+    hasher.write(text);
+    (hasher.finish() >> 56) as u8
+}
+
+/// The strings of a reference, each counted apart; all others are counted by [`bucket`].
 ///
 /// ```
-/// use tidewheel_core::categories::{StringChunk, StringColumn, Strings, Vocabulary};
+/// use tidewheel_core::categories::{StringChunk, StringColumn, Strings, Vocabulary, bucket};
 /// fn column<'a>(offsets: &'a [i32], text: &'a [u8]) -> StringColumn<'a> {
 ///     StringColumn {
 ///         chunks: vec![StringChunk { strings: Strings::Small(offsets, text), validity: None }],
 ///     }
 /// }
 ///
-/// let known = Vocabulary::new(&column(&[0, 1, 2, 3], b"abc"), 2)?;
-/// // Rows of "a", of "b", of other known strings, of strings never seen.
-/// assert_eq!(known.count(&column(&[0, 1, 2, 3, 4], b"aacz"), None).counts, [2, 0, 1, 1]);
+/// let known = Vocabulary::new(&column(&[0, 1, 2], b"ab"))?;
+/// let counts = known.count(&column(&[0, 1, 2, 3], b"aaz"), None).counts;
+/// // Rows of "a", of "b", and of strings never seen, by their bucket.
+/// assert_eq!((counts[0], counts[1], counts[2 + usize::from(bucket(b"z"))]), (2, 0, 1));
 /// # Ok::<(), tidewheel_core::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     places: FoldMap<Box<[u8]>, u32>,
-    named: usize,
+    buckets: Vec<u8>,
 }
 
 impl Vocabulary {
-    /// Learn strings, of which the first `named` are counted apart.
+    /// Learn strings.
     ///
     /// # Errors
-    /// [`Error::Input`] for a missing string or one that comes twice.
-    pub fn new(names: &StringColumn<'_>, named: usize) -> Result<Self, Error> {
-        let named = named.min(names.len());
+    /// [`Error::Input`] for a missing string or one that comes twice, or for more than four billion of them.
+    pub fn new(names: &StringColumn<'_>) -> Result<Self, Error> {
+        if u32::try_from(names.len()).is_err() {
+            return Err(Error::Input(format!(
+                "a vocabulary must hold fewer than 2^32 strings; got {}",
+                names.len()
+            )));
+        }
         let mut places = FoldMap::default();
+        let mut buckets = Vec::with_capacity(names.len());
         let mut refused = None;
         names.rows(|row, name| {
-            let place = u32::try_from(row.min(named)).unwrap_or(u32::MAX);
-            let is_new = name.is_some_and(|name| places.insert(name.into(), place).is_none());
+            let is_new = name.is_some_and(|name| places.insert(name.into(), row as u32).is_none());
+            buckets.push(name.map_or(0, bucket));
             if !is_new && refused.is_none() {
                 refused = Some(row);
             }
@@ -377,14 +394,20 @@ impl Vocabulary {
                 "a vocabulary must name each string once; got a missing or second one at index {row}"
             )));
         }
-        Ok(Self { places, named })
+        Ok(Self { places, buckets })
     }
 
-    /// Count the rows of a column per named string; two more places take the other known ones and the unseen ones.
+    /// The bucket of each string, in their order.
+    pub fn buckets(&self) -> &[u8] {
+        &self.buckets
+    }
+
+    /// Count the rows of a column per known string; [`BUCKETS`] more places take the unseen ones.
     pub fn count(&self, column: &StringColumn<'_>, threads: Option<usize>) -> Counted {
         let tasks = column.tasks();
         let threads = parallel::threads_for(threads, column.len());
-        let len = self.named + 2;
+        let known = self.buckets.len();
+        let len = known + BUCKETS;
         let start = || Counted::new(len);
         let states = parallel::fold(tasks.len(), threads, start, |counted, task| {
             let (chunk, start, end) = tasks[task];
@@ -394,10 +417,10 @@ impl Vocabulary {
                     counted.parts.missing += count;
                     return;
                 };
-                let place = self
-                    .places
-                    .get(key)
-                    .map_or(len - 1, |place| *place as usize);
+                let place = match self.places.get(key) {
+                    Some(place) => *place as usize,
+                    None => known + usize::from(bucket(key)),
+                };
                 counted.counts[place] += count;
             });
         });
@@ -424,6 +447,12 @@ pub struct Categories {
     pub distinct: [u64; 2],
     /// Reference strings seen once, and twice.
     pub rare: [u64; 2],
+    /// Of each string of the reference, in no order: its reference rows and current rows, and its [`bucket`].
+    pub known: (Vec<u64>, Vec<u64>, Vec<u8>),
+    /// Current rows per [`bucket`] of the strings that the reference never has.
+    pub unseen_buckets: Vec<u64>,
+    /// The strings of the reference beyond the names that the current column has most, with both sides' rows.
+    pub risen: Vec<(Vec<u8>, u64, u64)>,
 }
 
 /// Count both columns over the `most` frequent strings of the reference.
@@ -461,21 +490,66 @@ pub fn compare(
     let mut current: Vec<u64> = ranked.iter().map(|(name, _)| current_of(name)).collect();
     reference.push(r.counts.values().sum::<u64>() - reference.iter().sum::<u64>());
     current.push(c.counts.values().sum::<u64>() - current.iter().sum::<u64>());
+    let known: Vec<(u64, u64, u8)> = r
+        .counts
+        .iter()
+        .map(|(name, count)| (*count, current_of(name), bucket(name)))
+        .collect();
+    let mut unseen_buckets = vec![0; BUCKETS];
+    for (name, count) in &c.counts {
+        if !r.counts.contains_key(name) {
+            unseen_buckets[usize::from(bucket(name))] += count;
+        }
+    }
     Categories {
+        risen: risen(&ranked, &r, &c),
+        known: (
+            known.iter().map(|one| one.0).collect(),
+            known.iter().map(|one| one.1).collect(),
+            known.iter().map(|one| one.2).collect(),
+        ),
         names: ranked.iter().map(|(name, _)| name.to_vec()).collect(),
         reference,
         current,
         reference_rows: [r.rows, r.missing],
         current_rows: [c.rows, c.missing],
-        unseen: c
-            .counts
-            .iter()
-            .filter(|(key, _)| !r.counts.contains_key(*key))
-            .map(|(_, count)| count)
-            .sum(),
+        unseen: unseen_buckets.iter().sum(),
+        unseen_buckets,
         distinct: [r.counts.len() as u64, c.counts.len() as u64],
         rare: [seen(1), seen(2)],
     }
+}
+
+/// Strings that [`compare`] names beside the vocabulary, at most.
+const RISEN: usize = 5;
+
+/// A string with its current rows and its reference rows.
+type Risen<'a> = (&'a [u8], u64, u64);
+
+fn risen(names: &[(&[u8], u64)], r: &Tally<'_>, c: &Tally<'_>) -> Vec<(Vec<u8>, u64, u64)> {
+    let is_named = |one: &(&[u8], u64)| {
+        names
+            .binary_search_by(|other| by_frequency(other, one))
+            .is_ok()
+    };
+    // As a profile ranks them: by current rows, then as the reference has them.
+    let order =
+        |a: &Risen<'_>, b: &Risen<'_>| b.1.cmp(&a.1).then(by_frequency(&(a.0, a.2), &(b.0, b.2)));
+    let mut found: Vec<Risen<'_>> = Vec::with_capacity(RISEN + 1);
+    for (name, reference) in &r.counts {
+        let one = (*name, c.counts.get(name).copied().unwrap_or(0), *reference);
+        let is_among =
+            found.len() < RISEN || found.last().is_some_and(|last| order(&one, last).is_lt());
+        if is_among && !is_named(&(*name, *reference)) {
+            let place = found.partition_point(|other| order(other, &one).is_lt());
+            found.insert(place, one);
+            found.truncate(RISEN);
+        }
+    }
+    found
+        .iter()
+        .map(|(name, current, reference)| (name.to_vec(), *reference, *current))
+        .collect()
 }
 
 #[cfg(test)]
@@ -687,14 +761,21 @@ mod tests {
     }
 
     #[test]
-    fn a_vocabulary_tells_named_known_and_unseen_apart() {
+    fn a_vocabulary_tells_known_and_unseen_apart() {
         let words = |text: &str| pack(&text.split(' ').map(str::to_string).collect::<Vec<_>>());
         let (names, c) = (words("b a d c"), words("a z c b z a d"));
-        let vocabulary = Vocabulary::new(&chunk(&names.0, &names.1), 2).unwrap();
+        let vocabulary = Vocabulary::new(&chunk(&names.0, &names.1)).unwrap();
         let counted = vocabulary.count(&chunk(&c.0, &c.1), None);
-        assert_eq!((counted.counts, counted.parts.rows), (vec![1, 2, 2, 2], 7));
+        let mut expected = vec![0; 4 + BUCKETS];
+        expected[..4].copy_from_slice(&[1, 2, 1, 1]);
+        expected[4 + usize::from(bucket(b"z"))] = 2;
+        assert_eq!((counted.counts, counted.parts.rows), (expected, 7));
+        assert_eq!(
+            vocabulary.buckets(),
+            [b"b", b"a", b"d", b"c"].map(|name| bucket(name))
+        );
         let twice = words("a b a");
-        let error = Vocabulary::new(&chunk(&twice.0, &twice.1), 2).unwrap_err();
+        let error = Vocabulary::new(&chunk(&twice.0, &twice.1)).unwrap_err();
         assert!(error.to_string().contains("at index 2"));
         let (found, parts) = ranked(&chunk(&c.0, &c.1), None);
         assert_eq!(
@@ -717,6 +798,39 @@ mod tests {
             (found.unseen, found.distinct, found.rare),
             (1, [4, 4], [2, 1])
         );
+        let (r, c, buckets) = found.known;
+        let mut known: Vec<_> = r.into_iter().zip(c).zip(buckets).collect();
+        known.sort_unstable();
+        let mut expected = [(3, 1, b"b"), (2, 1, b"a"), (1, 1, b"c"), (1, 0, b"d")]
+            .map(|(r, c, name)| ((r, c), bucket(name)));
+        expected.sort_unstable();
+        assert_eq!(known, expected);
+        assert_eq!(found.unseen_buckets[usize::from(bucket(b"z"))], 1);
+    }
+
+    #[test]
+    fn the_current_columns_frequent_strings_are_named_too() {
+        let words = |text: &str| pack(&text.split(' ').map(str::to_string).collect::<Vec<_>>());
+        let (r, c) = (words("b b b a a c c d e"), words("z e z z e d a b c y x"));
+        let found = compare(&chunk(&r.0, &r.1), &chunk(&c.0, &c.1), 2, None);
+        let expected: Vec<(Vec<u8>, u64, u64)> = [("e", 1, 2), ("c", 2, 1), ("d", 1, 1)]
+            .map(|(name, r, c)| (name.into(), r, c))
+            .into();
+        assert_eq!(found.risen, expected);
+    }
+
+    #[test]
+    fn buckets_stay_as_they_are() {
+        // States keep counts by bucket: another hash needs another version of their format.
+        let found = [
+            "",
+            "UNKNOWN",
+            "a",
+            "000001",
+            "a string of more than twelve bytes",
+        ]
+        .map(|text| bucket(text.as_bytes()));
+        assert_eq!(found, [201, 65, 37, 33, 243]);
     }
 
     /// Two strings of 15 bytes with one hash: their first words are folded, and their tails make up for the difference.
