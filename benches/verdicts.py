@@ -21,7 +21,8 @@ from scipy import stats
 from tidewheel import drift
 
 SEED = 20_131_022
-THRESHOLD = 0.1
+#: Of the share of unseen names, and of all else.
+SHARE, THRESHOLD = 0.05, 0.1
 EFFECTS = (0.0, 0.05, 0.09, 0.1, 0.12, 0.2, 0.4)
 SIZES = (
     (100, 100),
@@ -48,8 +49,8 @@ VOCABULARIES = {
 
 
 def onto_one(shares, effect):
-    """Move a part of all other names, in proportion, onto one of middling rank."""
-    to = len(shares) // 4
+    """Move a part of all other names, in proportion, onto one of middling rank that most references have."""
+    to = min(len(shares) // 4, 25)
     moved = shares * (1 - effect / (1 - shares[to]))
     moved[to] = shares[to] + effect
     return moved
@@ -72,7 +73,11 @@ def onto_new(shares, effect):
     return np.concatenate([shares * (1 - effect), np.full(20, effect / 20)])
 
 
-MOVES = {"onto one name": onto_one, "among rare names": among_rare, "onto new names": onto_new}
+MOVES = {
+    "onto one name": (onto_one, THRESHOLD),
+    "among rare names": (among_rare, THRESHOLD),
+    "onto new names": (onto_new, SHARE),
+}
 
 
 def draw_names(rng, shares, rows, names):
@@ -83,8 +88,10 @@ def draw_names(rng, shares, rows, names):
 
 
 def categorical_laws():
-    """Give each law by name: for an effect two functions that draw a column, None where there is no such effect."""
-    for (vocabulary, shares), (move, change) in itertools.product(VOCABULARIES.items(), MOVES.items()):
+    """Give each law by name, with its threshold: for an effect two functions that draw a column, None if it has no such."""
+    for (vocabulary, shares), (move, (change, threshold)) in itertools.product(
+        VOCABULARIES.items(), MOVES.items()
+    ):
         names = pa.array([f"name {i}" for i in range(len(shares) + 20)])
         shares = shares / shares.sum()
 
@@ -96,7 +103,7 @@ def categorical_laws():
                 lambda rng, rows, one=one: draw_names(rng, one, rows, names) for one in (shares, moved)
             )
 
-        yield f"{vocabulary}, {move}", law
+        yield f"{vocabulary}, {move}", law, threshold
 
 
 def numeric_laws():
@@ -114,17 +121,17 @@ def numeric_laws():
 
         return draw(0.0), draw(effect)
 
-    yield "normal law, shifted", shifted
-    yield "ten values", tied
+    yield "normal law, shifted", shifted, THRESHOLD
+    yield "ten values", tied, THRESHOLD
 
 
-def judge(rng, sides, effect, n, m, columns):
+def judge(rng, sides, effect, threshold, n, m, columns):
     """Return the share of the wrong verdict and of p up to 5 %, and whether either is above what chance allows."""
     tables = [
         {f"c{i}": draw(rng, rows) for i in range(columns)} for draw, rows in zip(sides, (n, m), strict=True)
     ]
     found = drift.compare(*tables, threads=1, correction="none").columns
-    wrong = "drifted" if effect < THRESHOLD else "stable"
+    wrong = "drifted" if effect < threshold else "stable"
     hits = [sum(column.verdict == wrong for column in found)]
     if effect == 0:
         hits.append(sum(column.pvalue <= 0.05 for column in found))
@@ -142,7 +149,7 @@ def main() -> int:
     print("| law | effect | " + " | ".join(f"{n:,} and {m:,}" for n, m in sizes) + " |")
     print("| --- " * (len(sizes) + 2) + "|")
     rng = np.random.default_rng(SEED)
-    for (name, law), effect in itertools.product(laws, EFFECTS):
+    for (name, law, threshold), effect in itertools.product(laws, EFFECTS):
         sides = law(effect)
         if sides is None:
             continue
@@ -150,10 +157,10 @@ def main() -> int:
         for n, m in sizes:
             columns = COLUMNS // (4 if asked.quick else 1)
             columns //= max((less for rows, less in FEWER.items() if n + m >= rows), default=1)
-            hits, allowed = judge(rng, sides, effect, n, m, columns)
+            hits, allowed = judge(rng, sides, effect, threshold, n, m, columns)
             is_bad = max(hits) > allowed
             failed, cells = failed + is_bad, cells + 1
-            kind = "drifted" if effect < THRESHOLD else "stable"
+            kind = "drifted" if effect < threshold else "stable"
             for what, count in zip((kind, "p"), hits, strict=False):
                 worst[what] = max(worst[what], count / columns)
             shown = ", p ".join(f"{count / columns:.1%}" for count in hits)

@@ -278,3 +278,32 @@ def test_chunks_must_have_the_columns():
         InputError, match=r"chunk 0 must have column 's' as the profile has it, of type string"
     ):
         drift.ChunkThresholds.fit(profile, [{"x": part["x"]} for part in parts])
+
+
+#: Columns without a value, of a type that the reference does not have: whichever library made them chose it.
+VOID = {
+    "object": (pd.DataFrame({"c": [None] * N}), "missing"),
+    "string": (pl.DataFrame({"c": pl.Series([None] * N, dtype=pl.String)}), "missing"),
+    "boolean": (pl.DataFrame({"c": pl.Series([None] * N, dtype=pl.Boolean)}), "missing"),
+    "date": (pl.DataFrame({"c": pl.Series([None] * N, dtype=pl.Date)}), "missing"),
+    "list of None": ({"c": [None] * N}, "missing"),
+    "NaN": ({"c": np.full(N, np.nan)}, "nan"),
+}
+
+
+@pytest.mark.parametrize("compare", [by_rows, by_profile])
+@pytest.mark.parametrize(("void", "part"), VOID.values(), ids=VOID.keys())
+@pytest.mark.parametrize(
+    "values", [NUMBERS, ["a", "b"] * 200, np.arange(N) % 2 == 0, np.array(DAYS, "M8[D]")]
+)
+def test_a_column_without_values_goes_with_any_type(compare, void, part, values):
+    there = {"c": values}
+    for sides in ((there, void), (void, there)):
+        column = compare(*sides)["c"]
+        assert (column.verdict, [one.name for one in column.parts]) == ("drifted", [part])
+        assert column.parts[0].effect.value == 1
+
+
+def test_an_empty_table_of_another_type_has_no_rows():
+    column = drift.compare(pd.DataFrame({"c": NUMBERS}), pd.DataFrame(columns=["c"]))["c"]
+    assert (column.verdict, column.reason) == ("not computed", "no rows in current")

@@ -288,3 +288,28 @@ def test_shapes_show_what_the_current_sample_has_often(rng):
     assert shape.reference_counts[at] == (reference == "n199").sum()
     assert (sum(shape.reference_counts), sum(shape.current_counts)) == (5_000, 5_000)
     assert "n199" in drift.compare({"s": reference}, {"s": current}).to_html()
+
+
+# The unseen share
+
+
+def test_the_unseen_shares_bounds_are_wilsons():
+    # A reference without a name seen once or twice, and 20 of 100 rows unseen; 5 % is the threshold.
+    found = CategoryCounts(Parts(10_000), Parts(100), [10_000, 0], [80, 20], 20, 0, 0, (), [])
+    part = parts.compare_unseen(found, clusters.independent(10_000, 100), 0.05)
+    low, high = stats.binomtest(20, 100).proportion_ci(0.95, "wilson")
+    # Its own error adds a thousandth.
+    assert part.effect.lower == pytest.approx(low, abs=2e-3)
+    assert part.effect.upper == pytest.approx(high, abs=2e-3)
+
+
+def test_an_unseen_share_at_its_threshold_seldom_counts_as_drift(rng):
+    # 10,000 reference rows and 100 current ones, of which 5 % are new: their own error is what counts.
+    sides = [
+        {f"c{i}": words(np.where(rng.random(rows) < new, 99, rng.integers(0, 8, rows))) for i in range(300)}
+        for rows, new in ((10_000, 0.0), (100, 0.05))
+    ]
+    verdicts = [column.verdict for column in drift.compare(*sides, correction="none").columns]
+    allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+    assert verdicts.count("drifted") / 300 <= allowed
+    assert verdicts.count("stable") / 300 <= allowed

@@ -139,7 +139,8 @@ def compare(
     extra = [name for name in c_table if name not in left_out and columns is None]
     told = _warnings(units, extra)
     if peers is not None:
-        judged = peers.judge_columns(compat, reference, current, pairs, compat_methods)
+        typed = {name: pair for name, pair in pairs.items() if is_comparable(*pair)}
+        judged = peers.judge_columns(compat, reference, current, typed, compat_methods)
         decided = [replace(column, peer=judged.get(column.name)) for column in decided]
         told = (
             *told,
@@ -238,7 +239,7 @@ def find_differing(
     for name in names:
         one, other = reference.get(name), current.get(name)
         if one is not None and other is not None:
-            if not is_comparable(one, other):
+            if not is_comparable(one, other) and not (count_void(one) or count_void(other)):
                 dtypes = f"{one.dtype} and {other.dtype}"
                 found[name] = differ(name, dtypes, rows, other_type(one.dtype, [other.dtype]))
         elif one is not None:
@@ -276,6 +277,17 @@ def pair_columns(
             f"column {name!r} must have one type in both tables; got {one.dtype} and {other.dtype}"
         )
     return one, other
+
+
+def count_void(column: _native.Column) -> _native.Parts | Parts | None:
+    """Count a column without any value, which goes with any type: all rows are missing or NaN; None if it has one.
+
+    Libraries give such a column whatever type they like: pandas float64 or object, a reader of CSV a string.
+    """
+    if column.kind == "unsupported":
+        return None
+    parts = count_parts(column, None)
+    return parts if parts.missing + parts.nan == parts.rows else None
 
 
 class Typed(Protocol):
@@ -387,12 +399,14 @@ def _measure_others(
     name: str, pair: _Pair, units: _Units | None, alpha: float, threads: int | None
 ) -> Measured:
     """Measure a column that has no type on a side, for want of a value, or one that is not supported."""
-    typed = [column for column in pair if column.kind != "null"]
+    typed = [column for column in pair if not count_void(column)] or [
+        column for column in pair if column.kind != "null"
+    ]
     rows = (len(pair[0]), len(pair[1]))
     if any(column.kind == "unsupported" for column in typed):
         return not_supported(name, typed[0].dtype, rows)
     kind = (NUMERIC | CATEGORICAL)[typed[0].kind] if typed else "null"
-    one, other = (_count_parts(column, threads) for column in pair)
+    one, other = (count_parts(column, threads) for column in pair)
     shares = {
         "missing": (one.missing, other.missing),
         "nan": (one.nan, other.nan),
@@ -405,7 +419,8 @@ def _measure_others(
     return measure_shares(name, kind, rows, shares, design, alpha)
 
 
-def _count_parts(column: _native.Column, threads: int | None) -> _native.Parts | Parts:
+def count_parts(column: _native.Column, threads: int | None) -> _native.Parts | Parts:
+    """Count the missing, NaN and infinite rows of a column of any supported type."""
     if column.kind in NUMERIC:
         return _native.find_range(column, threads)[1]
     if column.kind in CATEGORICAL:

@@ -11,7 +11,6 @@ from tidewheel import _native
 from tidewheel.drift import clusters, decision, parts, shown, tail
 from tidewheel.drift.columns import ColumnDrift, PartDrift, Shape
 from tidewheel.drift.counted import CategoryCounts, NumberCounts
-from tidewheel.drift.statistics import MOST_CATEGORIES
 
 _ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
 #: What rows are worth for the test of values, and for the tests of shares.
@@ -152,7 +151,9 @@ def measure_categories(
         (found.reference.missing, found.current.missing),
     )
     n, m = sum(found.reference_counts), sum(found.current_counts)
-    counts = {"missing": missing}
+    # Strings are no NaN, but a batch of a window that had no string may have been.
+    nan = (found.reference.nan, found.current.nan)
+    counts = {"missing": missing, "nan": nan}
     if n == 0 or m == 0:
         return measure_shares(name, "categorical", rows, counts, designs and designs[1], alpha)
     values, shares = designs or (clusters.independent(n, m), clusters.independent(*rows))
@@ -170,12 +171,12 @@ def measure_categories(
     tests += _test_shares(counts, rows, shares, alpha)
     told = {"chi_square": tests[0].statistic, "total_variation": tests[0].effect.value}
     told |= shown.divergences_of_counts(found.reference_counts, found.current_counts)
-    return Measured(name, "categorical", rows, tests, told, missing, (0, 0), found.unseen / m, "")
+    return Measured(name, "categorical", rows, tests, told, missing, nan, found.unseen / m, "")
 
 
 def is_open(found: _native.CategoryComparison | CategoryCounts) -> bool:
     """Say whether there are names without a class of their own."""
-    return found.unseen > 0 or len(found.known[2]) > MOST_CATEGORIES
+    return found.unseen > 0 or found.reference_counts[-1] > 0
 
 
 def no_values(rows: Pair, missing: Pair, nan: Pair) -> str:

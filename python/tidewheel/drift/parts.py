@@ -271,7 +271,9 @@ def compare_unseen(found: _native.CategoryComparison | CategoryCounts, design: D
 
     Good and Turing: a reference of n rows with n1 strings seen once leaves an expected share n1 / n unseen, with variance
     about (n1 + 2 n2) / n^2. One-sided; few rows are tested by their binomial law given both samples' rows of that kind,
-    where this p-value is the larger. The effect is the share beyond that expectation.
+    where this p-value is the larger. The effect is the share beyond that expectation; its bounds combine the share's Wilson
+    interval with the expectation's own error, as Newcombe (1998) does: the test's variance is that of no drift, and with a
+    large reference and few current rows far too small for a share that rose.
     """
     n, m = sum(found.reference_counts), sum(found.current_counts)
     once, unseen = found.seen_once, found.unseen
@@ -284,11 +286,12 @@ def compare_unseen(found: _native.CategoryComparison | CategoryCounts, design: D
     z = (share - expected) / math.sqrt(variance)
     tail = _native.normal_sf(z) if design.df is None else _student_sf(z, design.df)
     few = _binomial_tail(share * design.m, expected * design.n, design.m / (design.n + design.m))
-    reach = upper_quantile(alpha, design.df) * math.sqrt(variance)
-    value = max(0.0, share - expected)
-    effect = Effect(
-        "unseen share beyond expectation", value, max(0.0, value - reach), value + reach, SHARE_THRESHOLD
-    )
+    quantile, value = upper_quantile(alpha, design.df), max(0.0, share - expected)
+    low, high = _wilson(share, design.m, quantile)
+    own_reach = quantile * math.sqrt(own)
+    lower = max(0.0, share - expected - math.hypot(share - low, own_reach))
+    upper = min(1.0, value + math.hypot(high - share, own_reach))
+    effect = Effect("unseen share beyond expectation", value, lower, upper, SHARE_THRESHOLD)
     return Part("unseen", "Good-Turing", z, max(tail, few), effect, design)
 
 

@@ -544,13 +544,18 @@ class _Notes:
         return cls(set(further), set(lacking), set(zip(types[::2], types[1::2], strict=True)))
 
 
-def _find(column: profiled.Profiled, found: _native.Column | None, notes: _Notes) -> _native.Column | int:
+def _find(column: profiled.Profiled, found: _native.Column | None, notes: _Notes) -> profiled.Batch:
     """Give a batch's column, if it can be counted, or say which rows these are."""
     if found is None:
         notes.lacking.add(column.name)
         return profiled.LACKING
     if comparison.is_comparable(column, found):
         return found
+    parts = comparison.count_void(found)
+    if parts is None and column.is_void and found.kind != "unsupported":
+        parts = comparison.count_parts(found, None)
+    if parts is not None:
+        return parts
     notes.types.add((column.name, found.dtype))
     return profiled.MISTYPED
 

@@ -66,6 +66,11 @@ class Numbers:
         """Places of a vector after the first six."""
         return len(self.edges) + 1
 
+    @property
+    def is_void(self) -> bool:
+        """Whether the reference has no value: all rows are missing or NaN."""
+        return _is_void(self.reference)
+
     @classmethod
     def fit(cls, column: _native.Column, fitted: _native.FittedBlocks) -> "Numbers":
         """Learn a column."""
@@ -171,6 +176,11 @@ class Words:
         beside[0] = self.missing
         return np.concatenate([beside, self.counts, unseen])
 
+    @property
+    def is_void(self) -> bool:
+        """Whether the reference has no value: all rows are missing or NaN."""
+        return _is_void(self.reference)
+
     @classmethod
     def fit(cls, column: _native.Column, threads: int | None) -> "Words":
         """Learn a column."""
@@ -253,6 +263,11 @@ class Others:
         """One place, for rows that are not missing."""
         return 1
 
+    @property
+    def is_void(self) -> bool:
+        """Whether the reference has no value: all rows are missing."""
+        return _is_void(self.reference)
+
     @classmethod
     def fit(cls, column: _native.Column) -> "Others":
         """Learn a column."""
@@ -269,7 +284,8 @@ class Others:
         rows, missing = (r.rows, c.rows), (r.missing, c.missing)
         if self.kind == "unsupported":
             return not_supported(self.name, self.dtype, rows)
-        return measure_shares(self.name, self.dtype, rows, {"missing": missing}, None, alpha)
+        shares = {"missing": missing, "nan": (r.nan, c.nan)}
+        return measure_shares(self.name, self.dtype, rows, shares, None, alpha)
 
     def write(self, to: states.Writer) -> None:
         """Write what `read` reads."""
@@ -327,20 +343,25 @@ def read(source: states.Reader) -> Profiled:
     return made
 
 
+#: A batch's column, of the profile's type or without a type; its parts, where a side has no value; `LACKING` or `MISTYPED`.
+Batch = _native.Column | _native.Parts | Parts | int
+
+
 def count(
-    known: Sequence[Profiled], columns: Sequence[_native.Column | int], rows: int, threads: int | None
+    known: Sequence[Profiled], columns: Sequence[Batch], rows: int, threads: int | None
 ) -> list[Counts]:
     """Count the columns of a batch.
 
     Args:
         known: What the profile knows.
-        columns: The batch's columns, each of the type of its profile or none (all rows missing); `LACKING` or `MISTYPED`
-            where there is none to count.
+        columns: The batch's columns.
         rows: Rows of the batch.
         threads: Most threads to use.
     """
     pairs = list(zip(known, columns, strict=True))
-    typed = [(one, column) for one, column in pairs if not isinstance(column, int) and column.kind != "null"]
+    typed = [
+        (one, column) for one, column in pairs if isinstance(column, _native.Column) and column.kind != "null"
+    ]
     numbers = {one.name: (column, one.blocks) for one, column in typed if isinstance(one, Numbers)}
     words = {one.name: (column, one.vocabulary) for one, column in typed if isinstance(one, Words)}
     in_blocks = _native.count_blocks(*_unzip(list(numbers.values())), threads)
@@ -353,8 +374,13 @@ def count(
             vectors.append(_vector(parts, np.frombuffer(data, dtype=np.int64)))
         elif isinstance(column, int):
             vectors.append(_count_rows(column, rows, one.places))
-        else:
+        elif isinstance(column, _native.Column):
             vectors.append(_count_rows(0 if column.kind == "null" else BESIDE, rows, one.places))
+        else:
+            vector = _vector(column, np.zeros(one.places, dtype=np.int64))
+            # Where the reference has no value, of which type values are does not matter: they share the first place.
+            vector[BESIDE] = column.rows - int(vector.sum())
+            vectors.append(vector)
     return vectors
 
 
@@ -365,13 +391,17 @@ def _unzip(pairs: list[tuple[_native.Column, _State]]) -> tuple[list[_native.Col
     return [column for column, _ in pairs], [state for _, state in pairs]
 
 
+def _is_void(reference: Counts) -> bool:
+    return int(reference[:2].sum()) == int(reference.sum())
+
+
 def _count_rows(at: int, rows: int, places: int = 1) -> Counts:
     vector = np.zeros(BESIDE + places, dtype=np.int64)
     vector[at] = rows
     return vector
 
 
-def _vector(parts: _native.Parts, places: Counts) -> Counts:
+def _vector(parts: _native.Parts | Parts, places: Counts) -> Counts:
     beside = [parts.missing, parts.nan, parts.infinite_below, parts.infinite_above, 0, 0]
     return np.concatenate([np.array(beside, dtype=np.int64), places])
 

@@ -55,8 +55,9 @@ class AllNames:
     @classmethod
     def read(cls, found: Counted) -> "AllNames":
         """Read what was counted, and order it: from rows and from a profile the same names come in another order."""
-        r, c = (np.frombuffer(side, dtype=np.int64) for side in found.known[:2])
-        buckets = np.frombuffer(found.known[2], dtype=np.uint8).astype(np.int64)
+        known = found.known
+        r, c = (np.frombuffer(side, dtype=np.int64) for side in known[:2])
+        buckets = np.frombuffer(known[2], dtype=np.uint8).astype(np.int64)
         width = int(c.max(initial=0)) + 1
         if int(r.max(initial=0)) < 2**62 // (width * BUCKETS):
             # One integer a name sorts in a tenth of the time that three take.

@@ -490,11 +490,16 @@ pub fn compare(
     let mut current: Vec<u64> = ranked.iter().map(|(name, _)| current_of(name)).collect();
     reference.push(r.counts.values().sum::<u64>() - reference.iter().sum::<u64>());
     current.push(c.counts.values().sum::<u64>() - current.iter().sum::<u64>());
-    let known: Vec<(u64, u64, u8)> = r
-        .counts
-        .iter()
-        .map(|(name, count)| (*count, current_of(name), bucket(name)))
-        .collect();
+    // One look-up a string each way: with a million strings each is a miss of the cache.
+    let mut known: (Vec<u64>, Vec<u64>, Vec<u8>) = Default::default();
+    let mut risen = Leading::new(&ranked);
+    for (name, rows) in &r.counts {
+        let others = current_of(name);
+        known.0.push(*rows);
+        known.1.push(others);
+        known.2.push(bucket(name));
+        risen.take((name, others, *rows));
+    }
     let mut unseen_buckets = vec![0; BUCKETS];
     for (name, count) in &c.counts {
         if !r.counts.contains_key(name) {
@@ -502,12 +507,8 @@ pub fn compare(
         }
     }
     Categories {
-        risen: risen(&ranked, &r, &c),
-        known: (
-            known.iter().map(|one| one.0).collect(),
-            known.iter().map(|one| one.1).collect(),
-            known.iter().map(|one| one.2).collect(),
-        ),
+        risen: risen.finish(),
+        known,
         names: ranked.iter().map(|(name, _)| name.to_vec()).collect(),
         reference,
         current,
@@ -526,30 +527,46 @@ const RISEN: usize = 5;
 /// A string with its current rows and its reference rows.
 type Risen<'a> = (&'a [u8], u64, u64);
 
-fn risen(names: &[(&[u8], u64)], r: &Tally<'_>, c: &Tally<'_>) -> Vec<(Vec<u8>, u64, u64)> {
-    let is_named = |one: &(&[u8], u64)| {
-        names
-            .binary_search_by(|other| by_frequency(other, one))
-            .is_ok()
-    };
-    // As a profile ranks them: by current rows, then as the reference has them.
-    let order =
-        |a: &Risen<'_>, b: &Risen<'_>| b.1.cmp(&a.1).then(by_frequency(&(a.0, a.2), &(b.0, b.2)));
-    let mut found: Vec<Risen<'_>> = Vec::with_capacity(RISEN + 1);
-    for (name, reference) in &r.counts {
-        let one = (*name, c.counts.get(name).copied().unwrap_or(0), *reference);
-        let is_among =
-            found.len() < RISEN || found.last().is_some_and(|last| order(&one, last).is_lt());
-        if is_among && !is_named(&(*name, *reference)) {
-            let place = found.partition_point(|other| order(other, &one).is_lt());
-            found.insert(place, one);
-            found.truncate(RISEN);
+/// As a profile ranks them: by current rows, then as the reference has them.
+fn by_current(a: &Risen<'_>, b: &Risen<'_>) -> std::cmp::Ordering {
+    b.1.cmp(&a.1).then(by_frequency(&(a.0, a.2), &(b.0, b.2)))
+}
+
+/// The first few strings by [`by_current`] that are not among the names, which are ranked by [`by_frequency`].
+struct Leading<'a, 'n> {
+    names: &'n [(&'a [u8], u64)],
+    found: Vec<Risen<'a>>,
+}
+
+impl<'a, 'n> Leading<'a, 'n> {
+    fn new(names: &'n [(&'a [u8], u64)]) -> Self {
+        let found = Vec::with_capacity(RISEN + 1);
+        Self { names, found }
+    }
+
+    fn take(&mut self, one: Risen<'a>) {
+        let is_behind = |last: &Risen<'_>| by_current(last, &one).is_lt();
+        if self.found.len() == RISEN && self.found.last().is_some_and(is_behind) {
+            return;
+        }
+        let place = (one.0, one.2);
+        if self
+            .names
+            .binary_search_by(|name| by_frequency(name, &place))
+            .is_err()
+        {
+            let at = self.found.partition_point(is_behind);
+            self.found.insert(at, one);
+            self.found.truncate(RISEN);
         }
     }
-    found
-        .iter()
-        .map(|(name, current, reference)| (name.to_vec(), *reference, *current))
-        .collect()
+
+    fn finish(self) -> Vec<(Vec<u8>, u64, u64)> {
+        let found = self.found.iter();
+        found
+            .map(|(name, current, reference)| (name.to_vec(), *reference, *current))
+            .collect()
+    }
 }
 
 #[cfg(test)]
