@@ -10,9 +10,13 @@
 mod arrow;
 #[path = "../rust/binding/src/contents.rs"]
 mod contents;
+#[path = "../rust/binding/src/convert.rs"]
+mod convert;
 #[path = "../rust/binding/src/memory.rs"]
 mod memory;
 mod structs;
+#[path = "../rust/binding/src/written.rs"]
+mod written;
 
 use arrow::ReadColumn;
 use libfuzzer_sys::fuzz_target;

@@ -82,17 +82,51 @@ class Column:
     ) -> Column:
         """Borrow UTF-8 strings: `length + 1` offsets (int64) into `data` (uint8)."""
 
+    @staticmethod
+    def null(name: str, rows: int) -> Column:
+        """Make a column without a type, all of whose rows are missing."""
+
+    @staticmethod
+    def unsupported(name: str, dtype: str, rows: int, missing: int, reason: str) -> Column:
+        """Make a column that no statistic takes, for this reason."""
+
     @property
     def name(self) -> str:
         """The column's name."""
 
     @property
     def dtype(self) -> str:
-        """The type of the values: `float64`, `string`, `datetime[us]`, ..."""
+        """The type of the values: `float64`, `string`, `datetime[us]`, `datetime[ns, UTC]`, ..."""
+
+    @property
+    def reason(self) -> str:
+        """Why no statistic takes the column; empty if one does."""
+
+    @property
+    def missing(self) -> int:
+        """Missing (null) rows. Cost: O(n)."""
+
+    def scaled(self, dtype: str, factor: int) -> Column:
+        """Multiply times, or with a negative factor divide them by its size, rounding down; products keep to 64 bits."""
+
+    def named(self) -> Column:
+        """Write numbers as names (3.0 as "3") and times as in ISO 8601. Cost: O(n), and O(distinct values) of memory."""
+
+    def numbered(self) -> Column:
+        """Read strings as numbers, booleans as 0 and 1; unsupported, with the rest quoted, if a string is none."""
+
+    def few(self, most: int) -> list[tuple[float, int]] | None:
+        """Count rows per distinct number, in increasing order; None with NaN or more than `most`, at once."""
+
+    def looks(self) -> tuple[int, int, int, list[str]] | None:
+        """Say of strings that nearly all are numbers or times: rows, numbers, times, up to three that are not; else None.
+
+        Cost: a look at 64 rows; where those are numbers or times, a pass over all. Dictionaries are names without a look.
+        """
 
     @property
     def kind(self) -> Literal["number", "temporal", "boolean", "string", "null", "unsupported"]:
-        """What statistics make of it."""
+        """What statistics make of it; "null" without a value."""
 
     def __len__(self) -> int: ...
 

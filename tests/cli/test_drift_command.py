@@ -185,7 +185,7 @@ def test_a_profile_leaves_a_label_out(tidewheel: Command, tables: Path, tmp_path
 WRONG = {
     "nothing shared": ("drift january other.parquet", "a column of the reference, which has 'x', 'route', 'at'; it has 'y'"),
     "nothing shared by tables": ("drift reference.parquet other.parquet", "other.parquet must have a column of"),
-    "nothing computed": ("drift lists.parquet lists.parquet", "nothing could be compared: 'l': the type nested"),
+    "nothing computed": ("drift lists.parquet lists.parquet", "nothing could be compared: 'l': the type List(Int64)"),
     "nothing left": ("drift january moved.parquet --exclude x,route,at", "`--exclude` must leave at least one column"),
     "unknown column left out": ("drift january moved.parquet --exclude z", "column 'z' must be in the profile"),
     "unknown column": ("drift january moved.parquet --columns z", "'z' must be in the profile; it has 'x', 'route', 'at'"),

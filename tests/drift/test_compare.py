@@ -97,7 +97,7 @@ NOT_COMPUTED = {
         pl.Series([None], dtype=pl.String),
         "current has no value, all 1 rows are missing",
     ),
-    "nested": (pl.Series([[1]]), pl.Series([[1]]), "the type nested is not supported"),
+    "nested": (pl.Series([[1]]), pl.Series([[1]]), "the type List(Int64) is not supported"),
     "all NaN": (np.array([np.nan]), np.array([np.nan]), "reference has no value, all 1 rows are NaN"),
 }
 
@@ -168,7 +168,13 @@ REFUSED = {
         InputError,
         "must leave at least one column",
     ),
-    "a plain string": ({"a": [1.0]}, {"a": [1.0]}, {"exclude": "a"}, InputError, "got the string 'a'"),
+    "a plain string": (
+        {"a": [1.0]},
+        {"a": [1.0]},
+        {"exclude": "a"},
+        InputTypeError,
+        "got the single string 'a'",
+    ),
     "unknown column": (
         {"a": [1.0]},
         {"a": [1.0]},

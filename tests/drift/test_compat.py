@@ -242,12 +242,11 @@ def test_columns_that_nobody_computes(tool):
         {
             "nested": [[1], [2, 3]],
             "null": pl.Series([None, None]),
-            "money": pl.Series(["1.5", "2.5"]).str.to_decimal(scale=2),
             "when": pl.Series([1, 2]).cast(pl.Datetime("us")),
         }
     )
     report = drift.compare(frame, frame, compat=tool)
-    assert [column.peer.score for column in report.columns] == [None] * 4
+    assert [column.peer.score for column in report.columns] == [None] * 3
     assert all(tool in column.peer.note.lower() for column in report.columns)
 
 

@@ -358,10 +358,10 @@ REFUSED = {
     "all NaN": (([1.0], [np.nan]), InputError, "got 1 and 0"),
     "strings": ((["a"], [1.0]), InputTypeError, "'reference' must hold numbers; got string"),
     "two dimensions": ((np.ones((2, 2)), [1.0]), InputError, "must be one-dimensional; got 2 dimensions"),
-    "times of two units": (
-        (np.array([1], "M8[s]"), np.array([1], "M8[us]")),
+    "times of two kinds": (
+        (np.array([1], "M8[s]"), np.array([1], "m8[s]")),
         InputTypeError,
-        "`current` must hold datetime[s] as `reference` does; got datetime[us]",
+        "`current` must hold datetime[s] as `reference` does; got duration[s]: times must be of one kind",
     ),
 }
 

@@ -267,11 +267,11 @@ REFUSED = {
     "strategy": (([1.0], [1.0]), {"strategy": "sturges"}, UnknownNameError, "got 'sturges'"),
     "mixed kinds": ((["a"], [1.0]), {}, InputTypeError, "`current` must hold strings as `reference` does"),
     "mixed the other way": (([1.0], ["a"]), {}, InputTypeError, "'current' must hold numbers; got string"),
-    "times of two units": (
-        (np.array([1], "M8[s]"), np.array([1], "M8[us]")),
+    "times of two kinds": (
+        (np.array([1], "M8[s]"), np.array([1], "m8[s]")),
         {},
         InputTypeError,
-        "`current` must hold datetime[s] as `reference` does; got datetime[us]",
+        "`current` must hold datetime[s] as `reference` does; got duration[s]: times must be of one kind",
     ),
 }
 

@@ -110,10 +110,10 @@ ERRORS = {
     "strings to fit": (lambda: drift.fit_ks(["a"]), InputTypeError, "must hold numbers; got string"),
     "no current number": (lambda: drift.ks(drift.fit_ks([1.0]), [np.nan]), InputError, "1 and 0"),
     "current strings": (lambda: drift.ks(drift.fit_ks([1.0]), ["a"]), InputTypeError, "must hold numbers"),
-    "times of another unit": (
+    "times of a finer unit": (
         lambda: drift.ks(drift.fit_ks(DAYS), DAYS.astype("datetime64[s]")),
         InputTypeError,
-        r"must hold date\[D\] as `reference` does; got datetime\[s\]",
+        r"must not have a finer unit than the sorted reference; got datetime\[s\] for date\[D\]",
     ),
     "unknown alternative": (
         lambda: drift.ks(drift.fit_ks([1.0]), [1.0], alternative="both"),

@@ -151,7 +151,7 @@ DIFFERING = {
     ),
     "boolean": (pl.Series([True, False] * (N // 2)), "but bool in"),
     "date": (pl.Series(DAYS), "but date[D] in"),
-    "list": (pl.Series([[1]] * N), "but nested in"),
+    "list": (pl.Series([[1]] * N), "but nested in the current table: the type List(Int64) is not supported"),
     "lacking": (None, "the current table lacks this column; if it need not have it, as with a label"),
 }
 
@@ -175,8 +175,63 @@ def test_types_that_cannot_be_read_are_not_computed(compare):
     table = pl.DataFrame({"l": [[1]] * N, "x": NUMBERS})
     assert (compare(table, table)["l"].verdict, compare(table, table)["l"].reason) == (
         "not computed",
-        "the type nested is not supported",
+        "the type List(Int64) is not supported",
     )
+
+
+#: Types of which only missing rows are known, or that have a reader of their own.
+GONE = {
+    "decimal": pl.Series([f"{i}.25" for i in range(N)]).cast(pl.Decimal(12, 2)),
+    "list": pl.Series([[1]] * N),
+    "struct": pl.Series([{"k": 1}] * N),
+    "binary": pl.Series([b"a"] * N),
+}
+
+
+@pytest.mark.parametrize("compare", [by_rows, by_profile, by_windows, by_scan])
+@pytest.mark.parametrize("values", GONE.values(), ids=GONE.keys())
+def test_a_column_of_any_type_that_is_gone_has_drifted(compare, values):
+    there = pl.DataFrame({"c": values, "x": NUMBERS})
+    for dtype in (values.dtype, pl.Null, pl.String):
+        gone = there.with_columns(c=pl.lit(None, dtype))
+        for sides in ((there, gone), (gone, there)):
+            column = compare(*sides)["c"]
+            assert (column.verdict, [part.name for part in column.parts]) == ("drifted", ["missing"])
+            assert column.parts[0].effect.value == 1
+
+
+def test_what_cannot_be_read_has_no_spread_between_units():
+    there = pl.DataFrame({"c": [[1]] * N, "x": NUMBERS})
+    column = by_unit(there, there.with_columns(c=pl.lit(None)))["c"]
+    assert (column.verdict, column.missing_current) == ("not computed", 1)
+    assert column.reason == "the type List(Int64) is not supported"
+
+
+@pytest.mark.parametrize("compare", [by_profile, by_windows])
+def test_values_beside_missing_rows_are_counted_where_the_reference_has_none(compare):
+    reference = pl.DataFrame({"c": pl.Series([None] * N, dtype=pl.Float64)})
+    column = compare(reference, pl.DataFrame({"c": [1.0, None, float("nan"), float("inf")] * (N // 4)}))["c"]
+    shares = (column.missing_current, column.nan_current, column.infinite_current)
+    assert (column.verdict, shares) == ("drifted", (0.25, 0.25, 0.25))
+
+
+def test_columns_left_out_are_not_read():
+    class Untouchable:
+        def __len__(self):
+            raise AssertionError("read")
+
+    reference = {"x": NUMBERS, "label": Untouchable()}
+    assert drift.compare(reference, reference, exclude=["label"]).columns[0].name == "x"
+    assert drift.Profile.fit(reference, exclude=["label"]).columns == ("x",)
+    lazy = pl.LazyFrame({"x": NUMBERS, "label": NUMBERS}).with_columns(
+        label=pl.col("label").map_batches(lambda _: pytest.fail("read"), return_dtype=pl.Float64)
+    )
+    assert drift.compare(lazy, lazy, exclude=["label"])["x"].verdict == "stable"
+
+
+def test_a_lazy_frame_without_any_of_the_columns_has_rows():
+    column = drift.compare({"x": NUMBERS}, pl.LazyFrame({"y": NUMBERS, "z": NUMBERS}))["x"]
+    assert (column.verdict, column.n_current) == ("schema", N)
 
 
 def test_a_column_that_the_reference_lacks():

@@ -171,7 +171,7 @@ READ = {
     "unknown unit": (Hostile(b"tsx:", [None, bytes(16)]), "unsupported", 2),
     "unknown format": (Hostile(b"\xff", [None, bytes(16)]), "unsupported", 2),
     "no format": (Hostile(None, [None, bytes(16)]), "unsupported", 2),
-    "nothing at all": (Hostile(b"u", [None, None, None], 0), "string", 0),
+    "nothing at all": (Hostile(b"u", [None, None, None], 0), "null", 0),
 }
 
 

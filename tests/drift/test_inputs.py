@@ -264,11 +264,6 @@ REFUSED = {
         InputTypeError,
         "'current' must hold numbers, times or strings; got nested",
     ),
-    "decimal": (
-        lambda: drift.ks(pa.array(["1"]).cast(pa.decimal128(5, 2)), [1.0]),
-        InputTypeError,
-        "got decimal",
-    ),
     "struct": (
         lambda: drift.ks(pl.Series([{"a": 1}]), [1.0]),
         InputTypeError,

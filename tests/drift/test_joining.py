@@ -98,12 +98,12 @@ X = drift.Profile.fit({"x": [1.0, 2.0, 3.0]})
         (
             lambda: drift.Profile.join([X, drift.Profile.fit({"y": [1.0]})]),
             InputError,
-            "profiles must have the same columns and statistics to be joined",
+            "profiles must have the same columns, statistics and kinds to be joined",
         ),
         (
             lambda: drift.Profile.fit({"x": [1.0]}, splitters=X, columns=["x"]),
             InputError,
-            "`splitters` must be given without `columns`, `exclude` and `statistics`: it has all",
+            "`splitters` must be given without `columns`, `exclude`, `statistics` and `kinds`: it has all",
         ),
         (
             lambda: drift.Profile.fit({"y": [1.0]}, splitters=X),

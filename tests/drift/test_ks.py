@@ -250,11 +250,11 @@ REFUSED = {
         '"exact", "asymp", "accurate"; got "best"',
     ),
     "alternative": (([1.0], [1.0]), {"alternative": "more"}, UnknownNameError, '"greater"; got "more"'),
-    "times of two units": (
-        (np.array([1], "M8[s]"), np.array([1], "M8[us]")),
+    "times of two kinds": (
+        (np.array([1], "M8[s]"), np.array([1], "m8[s]")),
         {},
         InputTypeError,
-        "`current` must hold datetime[s] as `reference` does; got datetime[us]",
+        "`current` must hold datetime[s] as `reference` does; got duration[s]: times must be of one kind",
     ),
 }
 

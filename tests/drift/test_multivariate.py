@@ -324,7 +324,7 @@ TABLE = {"x": np.arange(40.0), "day": np.arange(40) // 4}
         ({"y": TABLE["x"]}, {}, InputError, "column 'x' must be in `current`; it has 'y'"),
         ({"x": ["a"] * 40}, {}, InputTypeError, "column 'x' must have one type in both tables"),
         ({"x": TABLE["x"], "day": [1] * 40}, {"unit": "day"}, InputError, "'day' must have at least 2 values in `current`"),
-        (TABLE, {"columns": []}, InputError, "`reference` must have at least one column; got none"),
+        (TABLE, {"columns": []}, InputError, "`columns` must name at least one column; got none"),
         (TABLE, {"rows": 19}, InputError, "`rows` must be at least 20; got 19"),
         (TABLE, {"projections": 7}, InputError, "`projections` must be at least 8; got 7"),
         (TABLE, {"permutations": 18}, InputError, "`permutations` must be at least 19; got 18"),

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tidewheel import drift
@@ -87,6 +87,8 @@ def without_pictures(report):
 
 @given(few_values, few_values)
 def test_few_distinct_numbers_give_the_same_record(reference, current):
+    # Of a reference without rows a profile knows no type, and counts rows alone.
+    assume(reference)
     sides = [{"x": np.array(side, dtype=float)} for side in (reference, current)]
     assert repr(without_pictures(Profile.fit(sides[0]).compare(sides[1]))) == repr(
         without_pictures(drift.compare(*sides))
@@ -177,7 +179,8 @@ def test_threads_of_the_caller_may_share_a_window(rng):
 
 
 def test_libraries_agree(rng):
-    reference, current = table(rng).drop("gaps"), table(rng, 5_000, 0.1).drop("gaps")
+    # What is NaN in polars is missing in pandas, which has no other mark for it.
+    reference, current = (t.drop("gaps").fill_nan(None) for t in (table(rng), table(rng, 5_000, 0.1)))
     profile = Profile.fit(reference)
     expected = profile.compare(current)
     for convert in (
@@ -241,7 +244,7 @@ def test_columns_without_a_type_or_values():
     report = Profile.from_bytes(profile.to_bytes()).compare(current)
     verdicts = [column.verdict for column in report.columns]
     assert verdicts == ["not computed", "not computed", "not computed", "undecided"]
-    assert report["list"].reason == "the type nested is not supported"
+    assert report["list"].reason == "the type List(Int64) is not supported"
     assert report["x"].reason.endswith("current has no value, all 2 rows are missing")
     assert report["x"].missing_current == 1.0
     assert report["empty"].reason == (
@@ -323,7 +326,7 @@ def test_types_lose_nothing():
     }  # fmt: skip
     assert Profile.fit(columns).types == {
         "f4": "f8", "small": "f8", "wide": "i8", "unsigned": "u8",
-        "day": "temporal", "flag": "boolean", "word": "string", "nothing": "string",
+        "day": "temporal", "flag": "boolean", "word": "string", "nothing": "null",
     }  # fmt: skip
 
 

@@ -203,11 +203,11 @@ REFUSED = {
         InputTypeError,
         "`current` must hold strings as `reference` does; got float64",
     ),
-    "times of two units": (
-        (np.array([1], "M8[s]"), np.array([1], "M8[us]")),
+    "times of two kinds": (
+        (np.array([1], "M8[s]"), np.array([1], "m8[s]")),
         {},
         InputTypeError,
-        "`current` must hold datetime[s] as `reference` does; got datetime[us]",
+        "`current` must hold datetime[s] as `reference` does; got duration[s]: times must be of one kind",
     ),
     "mixed the other way": (([1.0], ["a"]), {}, InputTypeError, "'current' must hold numbers; got string"),
 }

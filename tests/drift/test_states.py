@@ -116,6 +116,11 @@ def reseal(data):
 OTHERS = {
     "empty": (b"", InputError, "got 0 bytes that are none"),
     "other version": (
+        reseal(DATA["profile"][:12] + b"\x01\0" + DATA["profile"][14:]),
+        InputError,
+        "the profile must have format version 2; got 1: make it again",
+    ),
+    "a later version": (
         reseal(DATA["profile"][:12] + b"\x03\0" + DATA["profile"][14:]),
         InputError,
         "the profile must have format version 2; got 3: make it again",
@@ -165,12 +170,41 @@ def test_a_window_belongs_to_its_profile():
         Window.from_bytes(other, DATA["window"])
 
 
+NOTES = {
+    "a type missing": ([[], [], ["x"], []], "got a column without the type that it had, or without a reason"),
+    "a reason missing": (
+        [[], [], [], ["x"]],
+        "got a column without the type that it had, or without a reason",
+    ),
+    "an unknown column": ([[], ["z"], [], []], "got notes of a column that the profile does not have"),
+    "an unknown type": (
+        [[], [], ["z", "string"], []],
+        "got notes of a column that the profile does not have",
+    ),
+    "a known further one": ([["x"], [], [], []], "got notes of a column that the profile does not have"),
+}
+
+
+@pytest.mark.parametrize(("notes", "message"), NOTES.values(), ids=NOTES.keys())
+def test_notes_that_make_no_sense_are_refused(notes, message):
+    profile = Profile.fit({"x": [1.0, 2.0]})
+    to = states.Writer()
+    to.text(profile.id)
+    to.counts(profile.window().counts()[0])
+    for texts in notes:
+        to.number(len(texts))
+        for text in texts:
+            to.text(text)
+    with pytest.raises(InputError, match=message):
+        Window.from_bytes(profile, states.seal("window", to.body()))
+
+
 def test_windows_do_not_overflow():
     profile = Profile.fit({"x": [1.0]})
     to = states.Writer()
     to.text(profile.id)
     to.counts(np.array([states.MOST_ROWS, *[0] * (len(profile.window().counts()[0]) - 1)]))
-    for _ in range(3):
+    for _ in range(4):
         to.number(0)
     full = Window.from_bytes(profile, states.seal("window", to.body()))
     with pytest.raises(InputError, match=f"at most {states.MOST_ROWS} rows"):

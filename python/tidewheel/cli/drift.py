@@ -4,7 +4,7 @@ A reference is a table, or a profile that `tidewheel profile` learned: then the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +12,8 @@ import typer
 
 from tidewheel import drift
 from tidewheel.cli.outputs import check_outputs, write_outputs
-from tidewheel.cli.progress import count_rows
-from tidewheel.data.sources import find_files, read_table, reading, scan_table
+from tidewheel.data.tables import STANDARD_INPUT, find_files, read_table, reading, scan_table
+from tidewheel.data.text import TextOptions
 from tidewheel.drift.junit import FAILING
 from tidewheel.drift.states import is_sealed
 from tidewheel.errors import InputError
@@ -28,9 +28,6 @@ _FORMS: dict[str, Callable[[drift.DriftReport, str], str]] = {
     "junit": lambda report, fail_on: report.to_junit(fail_on=fail_on),
 }
 
-#: What a CSV's column is read as, by the type in which a profile counts it; of times the file decides.
-_TYPES = {"f8": pl.Float64, "i8": pl.Int64, "u8": pl.UInt64, "string": pl.String, "boolean": pl.Boolean}
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -44,6 +41,8 @@ class Choice:
         correction: How p-values are corrected over columns.
         threads: Most threads to count with; None for one per core.
         compat: The tool whose numbers are shown beside; None for none.
+        kinds: What columns are declared to be, by name.
+        text: How text is to be read.
     """
 
     columns: Sequence[str] | None
@@ -53,6 +52,8 @@ class Choice:
     correction: str
     threads: int | None
     compat: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    text: TextOptions = field(default_factory=TextOptions)
 
 
 def compare_tables(
@@ -75,6 +76,8 @@ def compare_tables(
         raise InputError(f"`-` can stand for one output only; got it for {' and '.join(printed)}")
     files = {form: path for form, path in outputs.items() if form not in printed}
     check_outputs(list(files.values()), _inputs(reference, current))
+    if reference == current == STANDARD_INPUT:
+        raise InputError("`-` can stand for one table only; got it for both")
     report = _compare(reference, current, choice)
     _check_computed(report)
     write_outputs({path: _FORMS[form](report, fail_on) for form, path in files.items()})
@@ -92,6 +95,8 @@ def learn_reference(
     columns: Sequence[str] | None,
     exclude: Sequence[str] | None,
     threads: int | None,
+    kinds: Mapping[str, str],
+    text: TextOptions,
 ) -> None:
     """Learn a reference table, write its profile and say what it holds.
 
@@ -99,7 +104,9 @@ def learn_reference(
         InputError: the table, a column or the output is not acceptable; nothing has been written.
     """
     check_outputs([out], _inputs(reference))
-    profile = drift.Profile.fit(read_table(reference), columns=columns, exclude=exclude, threads=threads)
+    profile = drift.Profile.fit(
+        read_table(reference, text), columns=columns, exclude=exclude, kinds=kinds, threads=threads
+    )
     data = profile.to_bytes()
     write_outputs({out: data})
     count = len(profile.columns)
@@ -140,7 +147,7 @@ def _inputs(*tables: Path) -> list[Path]:
 def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftReport:
     profile = _load_profile(reference)
     if profile is None:
-        sides = read_table(reference), read_table(current)
+        sides = read_table(reference, choice.text), read_table(current, choice.text)
         _check_shared(sides[0].columns, sides[1].columns, current)
         return drift.compare(
             *sides,
@@ -149,8 +156,13 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
             unit=choice.unit,
             alpha=choice.alpha,
             correction=choice.correction,
+            kinds=choice.kinds,
             threads=choice.threads,
             compat=choice.compat,
+        )
+    if choice.kinds:
+        raise InputError(
+            f"`--categorical` and `--numeric` belong to the command that learned the profile {reference}, which keeps them"
         )
     if choice.unit is not None:
         raise InputError(
@@ -173,7 +185,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
         if not kept:
             raise InputError("`--exclude` must leave at least one column; got all of them")
         chosen = chosen.select(kept)
-    window = _scan(current, chosen, choice.threads)
+    window = _scan(current, chosen, choice)
     return chosen.compare(window, alpha=choice.alpha, correction=choice.correction)
 
 
@@ -189,17 +201,19 @@ def _load_profile(path: Path) -> drift.Profile | None:
         return None
 
 
-def _scan(path: Path, profile: drift.Profile, threads: int | None) -> drift.Window:
+def _scan(path: Path, profile: drift.Profile, choice: Choice) -> drift.Window:
     """Count a table of any size, with a bar on a terminal."""
     with reading(path):
-        types = {name: _TYPES[kind] for name, kind in profile.types.items() if kind in _TYPES}
-        frame = scan_table(path, types)
+        frame = scan_table(path, choice.text)
         names = frame.collect_schema().names()
         _check_shared(profile.columns, names, path)
+        # It brings rich, which a comparison of two tables does without.
+        from tidewheel.cli.progress import count_rows
+
         total = frame.select(pl.len()).collect().item()
         with count_rows(f"counting {path.name}") as tell:
             window = drift.scan(
-                frame, profile=profile, progress=lambda done, _: tell(done, total), threads=threads
+                frame, profile=profile, progress=lambda done, _: tell(done, total), threads=choice.threads
             )
     if window.n_rows == 0:
         raise InputError(f"{path} must have at least one row; got none, with {len(names)} columns")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import clusters, decision, inputs, shown, tail
+from tidewheel.drift import cautions, clusters, decision, inputs, instants, shown, tail
 from tidewheel.drift.columns import Shape
 from tidewheel.drift.counted import Parts
 from tidewheel.drift.measured import (
@@ -28,6 +28,7 @@ from tidewheel.drift.measured import (
     not_supported,
 )
 from tidewheel.drift.report import DriftReport
+from tidewheel.drift.series import column_name
 from tidewheel.drift.shapes import from_names
 from tidewheel.drift.statistics import MOST_CATEGORIES, domain
 from tidewheel.errors import InputError, InputTypeError
@@ -52,6 +53,7 @@ def compare(
     unit: str | None = None,
     alpha: float = 0.05,
     correction: str = "bh",
+    kinds: Mapping[str, str] | None = None,
     threads: int | None = None,
     compat: str | None = None,
     compat_methods: Mapping[str, str] | None = None,
@@ -67,8 +69,13 @@ def compare(
     combined by Bonferroni, across columns corrected. A column is `drifted` if the corrected p-value is at most alpha *and*
     the effect's lower confidence bound is above its threshold (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable`
     if all upper bounds are below, else `undecided`. A column of which a side has no value is decided by these shares alone,
-    and never `stable`. A column that one table lacks, or has in another type, has the verdict `schema`. What cannot be
-    computed (no rows, no value on either side, an unsupported type) is `not computed`, and says why.
+    and never `stable`. A column that one table lacks, or has in another type, has the verdict `schema`; of another type are
+    also times with a zone beside times without one, and what can be read in one table alone. What cannot be computed (no
+    rows, no value on either side, a type that no statistic takes) is `not computed`, and says why.
+
+    Integers that are codes (of a status, a shop) have no order that means anything: declare them by `kinds`. Columns of a
+    category type (of pandas or polars) are categorical by themselves. `DriftReport.warnings` names whole numbers that look
+    like codes, and strings that nearly all are numbers or times.
 
     Rows of one day or user are not independent, and tests that take them so alarm falsely. With `unit` the spread between
     units is estimated from the reference (and from the current table if it has five units or more), rows count for as many
@@ -79,16 +86,19 @@ def compare(
     on chunks: the current table is taken as one, the reference is cut into ten as its default does.
 
     Args:
-        reference: A polars, pandas or Arrow table, a mapping of arrays, or a 2-D array (columns "0", "1", ...).
+        reference: A polars, pandas or Arrow table, a polars lazy frame, a mapping of arrays, or a 2-D array (columns "0",
+            "1", ...).
         current: A table with the same columns; further ones are named in `DriftReport.warnings`.
-        columns: Columns to compare; by default all of the reference but `unit`.
-        exclude: Columns to leave out, such as a label that the current table does not have yet.
+        columns: Columns to compare; by default all of the reference but `unit`. Others are not read.
+        exclude: Columns to leave out, such as a label that the current table does not have yet; they are not read either.
         statistics: Statistics to show, where they are defined: "ks", "psi", "jensen_shannon", "chi_square",
             "total_variation", which are the default, and "wasserstein", which doubles the time; it comes in the
             column's unit and, as "wasserstein_iqr", in the reference's interquartile ranges. Verdicts do not depend on it.
         unit: Column that names the unit (day, user) of each row; it is not compared.
         alpha: Level of tests and bounds, in (0, 1).
         correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
+        kinds: What columns are declared to be, by name: "categorical" (numbers and times become names) or "numeric"
+            (strings and booleans become numbers; a column with a string that is none cannot be read).
         threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
         compat: "evidently" or "nannyml", to show that tool's numbers too.
         compat_methods: That tool's method by kind of column ("numeric", "categorical"), by the tool's name for it; kinds
@@ -101,7 +111,8 @@ def compare(
         InputError: a column named in `columns` or `exclude` is in neither table, none is left, the unit's column is not in
             both, `alpha` lies outside (0, 1), or the reference has one unit only.
         InputTypeError: a table is of an unknown type, or the unit's column has another type in each.
-        UnknownNameError: an unknown `correction` or statistic, `compat`, kind or method of `compat_methods`.
+        UnknownNameError: an unknown `correction` or statistic, `compat`, kind or method of `compat_methods`; `kinds` with
+            a kind or a column that does not exist.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` one more pass on one thread. With `compat` raw values
     are looked at as these tools do, in NumPy: some 100 nanoseconds per number, 500 per string.
@@ -121,26 +132,31 @@ def compare(
     check_levels(alpha, correction)
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     peers = _import_peers(compat, compat_methods)
-    r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
-    names = choose_columns(
-        {"reference": r_table, "current": c_table},
-        [name for name in r_table if name != unit],
-        columns,
-        exclude,
+    asked, declared = inputs.check_columns(columns), inputs.check_kinds(kinds)
+    left_out = check_excluded(exclude)
+    read = None if asked is None else [*asked, *([] if unit is None else [unit])]
+    unread = [name for name in left_out if name != unit]
+    r_table = inputs.read_table("reference", reference, columns=read, exclude=unread, kinds=declared)
+    c_table = inputs.read_table(
+        "current", current, columns=list(r_table) if read is None else read, exclude=unread, kinds=declared
     )
+    inputs.check_declared(declared, r_table, c_table)
+    tables = {"reference": r_table, "current": c_table}
+    names = choose_columns(tables, [name for name in r_table if name != unit], asked, left_out)
     differing = find_differing(names, r_table, c_table)
-    pairs = {name: (r_table[name], c_table[name]) for name in names if name not in differing}
+    pairs = {name: instants.align(r_table[name], c_table[name]) for name in names if name not in differing}
     units = None if unit is None else _Units.read(unit, *pair_columns(unit, r_table, c_table))
     measured = differing | _measure(pairs, units, alpha, threads)
     if "wasserstein" in wanted:
         measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
     decided = decide([measured[name].only(wanted) for name in names], alpha, correction)
-    left_out = {*r_table, *(exclude or ()), unit}
-    extra = [name for name in c_table if name not in left_out and columns is None]
-    told = _warnings(units, extra)
+    known = {*r_table, *left_out, unit}
+    extra = [name for name in c_table if name not in known and columns is None]
+    computed = [column for column in decided if column.name in pairs]
+    told = (*_warnings(units, extra), *cautions.warn(computed, pairs, declared, alpha))
     if peers is not None:
         typed = {name: pair for name, pair in pairs.items() if is_comparable(*pair)}
-        judged = peers.judge_columns(compat, reference, current, typed, compat_methods)
+        judged = peers.judge_columns(compat, r_table.source, c_table.source, typed, compat_methods)
         decided = [replace(column, peer=judged.get(column.name)) for column in decided]
         told = (
             *told,
@@ -148,8 +164,8 @@ def compare(
         )
     return DriftReport(
         columns=tuple(decided),
-        n_reference=_rows(r_table),
-        n_current=_rows(c_table),
+        n_reference=r_table.n_rows,
+        n_current=c_table.n_rows,
         alpha=alpha,
         correction=correction,
         unit=unit,
@@ -176,10 +192,6 @@ def check_levels(alpha: float, correction: str) -> None:
     decision.correct_pvalues([], correction)
 
 
-def _rows(table: Mapping[str, _native.Column]) -> int:
-    return len(next(iter(table.values()))) if table else 0
-
-
 def _warnings(units: "_Units | None", extra: list[str]) -> tuple[str, ...]:
     found = []
     if units is None:
@@ -194,11 +206,18 @@ def name_further(names: Iterable[str]) -> list[str]:
     return [f"Not compared, since the reference lacks them: {listed}."] if listed else []
 
 
+def check_excluded(exclude: Sequence[str] | None) -> list[str]:
+    """Return the names of columns to leave out; raise InputTypeError for a single string."""
+    if isinstance(exclude, str | bytes):
+        raise InputTypeError(f"`exclude` must be a sequence of names; got the single string {exclude!r}")
+    return [column_name(key) for key in exclude or ()]
+
+
 def choose_columns(
     tables: Mapping[str, Mapping[str, object]],
     known: Sequence[str],
     columns: Sequence[str] | None,
-    exclude: Sequence[str] | None,
+    exclude: Sequence[str],
 ) -> list[str]:
     """Choose the columns to look at.
 
@@ -212,15 +231,13 @@ def choose_columns(
         The names; each is in one of the tables at least.
 
     Raises:
-        InputError: a name is in none of the tables, `exclude` is a plain string, or it leaves nothing.
+        InputError: a name is in none of the tables, or `exclude` leaves nothing.
     """
-    if isinstance(exclude, str):
-        raise InputError(f"`exclude` must be a sequence of names; got the string {exclude!r}")
-    for name in (*(columns or ()), *(exclude or ())):
+    for name in (*(columns or ()), *exclude):
         if not any(name in table for table in tables.values()):
             listed = " or ".join(f"`{side}`, which has {_list(table)}" for side, table in tables.items())
             raise InputError(f"column {name!r} must be in {listed}")
-    chosen = [name for name in (known if columns is None else columns) if name not in set(exclude or ())]
+    chosen = [name for name in (known if columns is None else columns) if name not in set(exclude)]
     if exclude and not chosen:
         raise InputError("`exclude` must leave at least one column; got all of them")
     return chosen
@@ -231,17 +248,17 @@ def _list(names: Iterable[str]) -> str:
 
 
 def find_differing(
-    names: Sequence[str], reference: Mapping[str, _native.Column], current: Mapping[str, _native.Column]
+    names: Sequence[str], reference: inputs.Table, current: inputs.Table
 ) -> dict[str, Measured]:
     """Find the columns that one table lacks, or that have another type there."""
-    rows = _rows(reference), _rows(current)
+    rows = reference.n_rows, current.n_rows
     found = {}
     for name in names:
         one, other = reference.get(name), current.get(name)
         if one is not None and other is not None:
             if not is_comparable(one, other) and not (count_void(one) or count_void(other)):
-                dtypes = f"{one.dtype} and {other.dtype}"
-                found[name] = differ(name, dtypes, rows, other_type(one.dtype, [other.dtype]))
+                told = other_type(one.dtype, [other.dtype], unreadable(one, other))
+                found[name] = differ(name, f"{one.dtype} and {other.dtype}", rows, told)
         elif one is not None:
             found[name] = differ(name, one.dtype, rows, LACKING)
         elif other is not None:
@@ -256,9 +273,20 @@ LACKING = (
 )
 
 
-def other_type(reference: str, current: Iterable[str]) -> str:
-    """Say which types a column has."""
-    return f"the type is {reference} in the reference, but {' and '.join(current)} in the current table"
+def other_type(reference: str, current: Iterable[str], reason: str = "", rows: str = "") -> str:
+    """Say which types a column has, in how many rows, and why they do not go together where that is not plain."""
+    types = (
+        f"the type is {reference} in the reference, but {' and '.join(current)} in the current table{rows}"
+    )
+    return f"{types}: {reason}" if reason else types
+
+
+class Read(instants.Typed, Protocol):
+    """What was read of a column, or what a profile knows of one."""
+
+    @property
+    def reason(self) -> str:
+        """Why no statistic takes it; empty if one does."""
 
 
 _Pair = tuple[_native.Column, _native.Column]
@@ -272,11 +300,19 @@ def pair_columns(
         if name not in table:
             raise InputError(f"column {name!r} must be in `{side}`; it has {_list(table)}")
     one, other = reference[name], current[name]
+    reason = unreadable(one, other)
+    if reason:
+        # Where one side cannot be read or matched, neither is: the column says why, and all others are compared.
+        one, other = (
+            _native.Column.unsupported(name, side.dtype, len(side), side.missing, reason)
+            for side in (one, other)
+        )
+        return one, other
     if not is_comparable(one, other):
         raise InputTypeError(
             f"column {name!r} must have one type in both tables; got {one.dtype} and {other.dtype}"
         )
-    return one, other
+    return instants.align(one, other)
 
 
 def count_void(column: _native.Column) -> _native.Parts | Parts | None:
@@ -290,28 +326,24 @@ def count_void(column: _native.Column) -> _native.Parts | Parts | None:
     return parts if parts.missing + parts.nan == parts.rows else None
 
 
-class Typed(Protocol):
-    """What has a type: a column, or what a profile knows of one."""
-
-    @property
-    def kind(self) -> str:
-        """What statistics make of it."""
-
-    @property
-    def dtype(self) -> str:
-        """The type of the values."""
+def unreadable(one: Read, other: Read) -> str:
+    """Say why two columns cannot be compared, if one has a type that is not supported or if their times do not match."""
+    found = [side for side in (one, other) if side.kind == "unsupported"]
+    if found:
+        return "; ".join(dict.fromkeys(side.reason for side in found))
+    if one.kind == other.kind == "temporal" and not instants.are_comparable(one.dtype, other.dtype):
+        return instants.explain(one.dtype, other.dtype)
+    return ""
 
 
-def is_comparable(one: Typed, other: Typed) -> bool:
-    """Say whether two columns have one type, as far as statistics care; columns without a type go with any."""
+def is_comparable(one: instants.Typed, other: instants.Typed) -> bool:
+    """Say whether two columns have one type, as far as statistics care; columns without a value go with any."""
     kinds = {one.kind, other.kind}
     if "null" in kinds:
         return True
-    return one.kind == other.kind and (one.kind not in _BY_DTYPE or one.dtype == other.dtype)
-
-
-#: Kinds of which the type itself must be the same: times count their units, and what cannot be read is known by it alone.
-_BY_DTYPE = ("temporal", "unsupported")
+    if len(kinds) > 1:
+        return False
+    return one.kind != "temporal" or instants.are_comparable(one.dtype, other.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +353,11 @@ class _Units:
 
     @classmethod
     def read(cls, name: str, reference: _native.Column, current: _native.Column) -> "_Units":
+        for column in (reference, current):
+            if column.kind == "unsupported":
+                raise InputTypeError(
+                    f"unit {name!r} must hold values of one type in both tables: {column.reason}"
+                )
         found = cls(_native.encode_units(reference), _native.encode_units(current))
         if found.reference.count < clusters.UNITS_NEEDED:
             raise InputError(
@@ -378,8 +415,8 @@ def _measure(
     pairs: Mapping[str, _Pair], units: _Units | None, alpha: float, threads: int | None
 ) -> dict[str, Measured]:
     measured = {}
-    numeric = {name: pair for name, pair in pairs.items() if {c.kind for c in pair} <= NUMERIC.keys()}
-    categorical = {name: pair for name, pair in pairs.items() if {c.kind for c in pair} <= CATEGORICAL.keys()}
+    numeric = {name: _fill(name, pair) for name, pair in pairs.items() if _kind(pair) in NUMERIC}
+    categorical = {name: _fill(name, pair) for name, pair in pairs.items() if _kind(pair) in CATEGORICAL}
     numbers = _native.compare_numeric(*_sides(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
         measured[name] = _measure_numbers(name, pair, found, units, alpha)
@@ -391,6 +428,32 @@ def _measure(
     return measured
 
 
+def _kind(pair: _Pair) -> str:
+    """Return what statistics make of a pair: what they make of the side that has values."""
+    kinds = {column.kind for column in pair} - {"null"}
+    return kinds.pop() if len(kinds) == 1 else "null"
+
+
+def _fill(name: str, pair: _Pair) -> _Pair:
+    """Give a side without values the other's type, so that what else the other holds is counted."""
+    names = _kind(pair) in CATEGORICAL
+    one, other = (
+        column
+        if column.kind != "null"
+        else _no_names(name, len(column))
+        if names
+        else _native.Column.null(name, len(column))
+        for column in pair
+    )
+    return one, other
+
+
+def _no_names(name: str, rows: int) -> _native.Column:
+    nothing = np.zeros(0, dtype=np.uint8)
+    bits = np.zeros((rows + 7) // 8, dtype=np.uint8)
+    return _native.Column.from_strings(name, np.zeros(rows + 1, dtype=np.int64), nothing, bits)
+
+
 def _sides(pairs: Mapping[str, _Pair]) -> tuple[list[_native.Column], list[_native.Column]]:
     return [one for one, _ in pairs.values()], [other for _, other in pairs.values()]
 
@@ -398,14 +461,16 @@ def _sides(pairs: Mapping[str, _Pair]) -> tuple[list[_native.Column], list[_nati
 def _measure_others(
     name: str, pair: _Pair, units: _Units | None, alpha: float, threads: int | None
 ) -> Measured:
-    """Measure a column that has no type on a side, for want of a value, or one that is not supported."""
-    typed = [column for column in pair if not count_void(column)] or [
-        column for column in pair if column.kind != "null"
-    ]
+    """Measure a column of which a side has no value, or one that no statistic takes."""
     rows = (len(pair[0]), len(pair[1]))
-    if any(column.kind == "unsupported" for column in typed):
-        return not_supported(name, typed[0].dtype, rows)
-    kind = (NUMERIC | CATEGORICAL)[typed[0].kind] if typed else "null"
+    reason = unreadable(*pair)
+    void = [count_void(column) for column in pair]
+    kind = name_kind(
+        [one.dtype for one, none in zip(pair, void, strict=True) if not none], reason
+    ) or name_kind([one.dtype for one in pair], reason)
+    # Which rows of a unit are missing is not known of a column that cannot be read.
+    if reason and (units is not None or not any(void)):
+        return not_supported(name, kind, rows, (pair[0].missing, pair[1].missing), reason)
     one, other = (count_parts(column, threads) for column in pair)
     shares = {
         "missing": (one.missing, other.missing),
@@ -420,13 +485,22 @@ def _measure_others(
 
 
 def count_parts(column: _native.Column, threads: int | None) -> _native.Parts | Parts:
-    """Count the missing, NaN and infinite rows of a column of any supported type."""
+    """Count the missing, NaN and infinite rows of a column of any type."""
     if column.kind in NUMERIC:
         return _native.find_range(column, threads)[1]
-    if column.kind in CATEGORICAL:
-        (found,) = _native.compare_categories([column], [column], 1, threads)
-        return found.reference
-    return Parts(len(column), missing=len(column))
+    return Parts(len(column), missing=column.missing)
+
+
+def name_kind(dtypes: Sequence[str], reason: str) -> str:
+    """Name the kind of a column that is not computed: by the first type that a statistic takes, else by its types."""
+    for dtype in dtypes if not reason else ():
+        if dtype in {"string", "bool"}:
+            return CATEGORICAL["string"]
+        if instants.is_time(dtype):
+            return NUMERIC["temporal"]
+        if dtype.startswith(("int", "uint", "float", "decimal")):
+            return NUMERIC["number"]
+    return " and ".join(dict.fromkeys(dtypes))
 
 
 def _measure_numbers(
@@ -439,7 +513,7 @@ def _measure_numbers(
         edges = inputs.read_array("edges", np.array(found.edges, dtype=domain(pair[0])))
         tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
         designs = _designs(tables, ordered=True)
-    measured = measure_numbers(name, NUMERIC[pair[0].kind], found, designs, alpha)
+    measured = measure_numbers(name, NUMERIC[_kind(pair)], found, designs, alpha)
     return replace(measured, shape=_shape_of_numbers(found, pair[0].dtype) if found.distance else None)
 
 

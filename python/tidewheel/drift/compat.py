@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tidewheel import _native
-from tidewheel.drift import evidently, inputs, nannyml
+from tidewheel.drift import evidently, inputs, nannyml, objects, series
 from tidewheel.drift.columns import PeerDrift
 from tidewheel.drift.samples import Sample
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
@@ -102,27 +102,47 @@ def explain(tool: str, judged: Sequence[PeerDrift], drifted: int) -> str:
 def _read(name: str, table: Any, column: _native.Column) -> Sample:
     if column.kind == "unsupported":
         return Sample(np.empty(0), np.empty(0, dtype=np.bool_), column.kind)
+    if column.kind == "null":
+        return Sample(np.zeros(len(column)), np.zeros(len(column), dtype=np.bool_), column.kind)
     values = _values(name, table)
+    if (column.kind == "string") != (values.dtype.kind in "OUT") or values.dtype.kind in "OUT":
+        # Declared, of a category type or of Python objects: as the column was read.
+        return _read_back(column)
     masked = None
     if isinstance(values, np.ma.MaskedArray):
         masked, values = np.ma.getmaskarray(values), values.data
-    if values.dtype.kind in "UT":
-        values = values.astype(object)
     there = _there(values) if masked is None else _there(values) & ~masked
-    if column.kind == "number" and values.dtype.kind == "O":
-        values = np.array(
-            [float(v) if t else np.nan for v, t in zip(values, there, strict=True)], dtype=float
-        )
-    return Sample(
-        values, there, column.kind if column.kind != "number" else column.dtype.rstrip("0123456789")
-    )
+    return Sample(values, there, _kind(column))
+
+
+def _kind(column: _native.Column) -> str:
+    if column.kind != "number":
+        return column.kind
+    kind = column.dtype.rstrip("0123456789")
+    return "float" if kind == "decimal" else kind
+
+
+def _read_back(column: _native.Column) -> Sample:
+    rows = inputs.read_array("rows", np.arange(len(column), dtype=np.int64))
+    if column.kind in {"string", "boolean"}:
+        names = _native.gather_strings(column, rows)
+        there = np.array([name is not None for name in names], dtype=np.bool_)
+        values = np.array(names, dtype=object)
+        if column.kind == "boolean":
+            values = np.array([name == "true" for name in names], dtype=object)
+        return Sample(values, there, column.kind)
+    data, present = _native.gather_numbers(column, rows)
+    floats = np.frombuffer(data, dtype=np.float64)
+    there = np.frombuffer(present, dtype=np.bool_) & ~np.isnan(floats)
+    values = floats.astype(np.int64) if column.kind == "temporal" else floats
+    return Sample(values, there, _kind(column))
 
 
 def _values(name: str, table: Any) -> Any:
     if isinstance(table, np.ndarray):
         return table[:, int(name)]
     if isinstance(table, Mapping):
-        found = next(values for key, values in table.items() if str(key) == name)
+        found = next(values for key, values in table.items() if series.column_name(key) == name)
         return found if isinstance(found, np.ndarray) else np.asarray(found)
     if not hasattr(table, "columns"):
         raise InputTypeError(
@@ -130,7 +150,7 @@ def _values(name: str, table: Any) -> Any:
             f"got {type(table).__name__}"
         )
     if hasattr(table, "iloc"):
-        return np.asarray(table.iloc[:, [str(key) for key in table.columns].index(name)])
+        return np.asarray(table.iloc[:, [series.column_name(key) for key in table.columns].index(name)])
     return np.asarray(table[name])
 
 
@@ -140,5 +160,5 @@ def _there(values: Any) -> Any:
     if values.dtype.kind in "mM":
         return ~np.isnat(values)
     if values.dtype.kind == "O":
-        return np.array([not inputs.is_missing(item) for item in values.tolist()], dtype=np.bool_)
+        return np.array([not objects.is_missing(item) for item in values.tolist()], dtype=np.bool_)
     return np.ones(len(values), dtype=np.bool_)

@@ -297,8 +297,7 @@ def _interpolate_pvalue(statistic: float) -> tuple[float, str]:
 
 def _read(reference: object, current: object) -> tuple[_native.Column, _native.Column]:
     r, c = inputs.read_numbers("reference", reference), inputs.read_numbers("current", current)
-    statistics.check_times(r, c)
-    return r, c
+    return statistics.match_times(r, c)
 
 
 def _numbers(parts: _native.Parts) -> int:

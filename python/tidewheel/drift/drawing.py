@@ -28,13 +28,21 @@ Pairs = Mapping[str, tuple[_native.Column, _native.Column]]
 
 
 def read_pairs(
-    reference: Any, current: Any, columns: Sequence[str] | None, unit: str | None
+    reference: Any,
+    current: Any,
+    columns: Sequence[str] | None,
+    unit: str | None,
+    kinds: Mapping[str, str] | None = None,
 ) -> tuple[Pairs, tuple[_native.Column, _native.Column] | None]:
     """Read the columns to look at, and the unit's, of both tables; raise for what cannot be compared or is too short."""
-    r_table, c_table = inputs.read_table("reference", reference), inputs.read_table("current", current)
-    names = (
-        list(dict.fromkeys(columns)) if columns is not None else [name for name in r_table if name != unit]
+    asked, declared = inputs.check_columns(columns), inputs.check_kinds(kinds)
+    read = None if asked is None else [*asked, *([] if unit is None else [unit])]
+    r_table = inputs.read_table("reference", reference, columns=read, kinds=declared)
+    c_table = inputs.read_table(
+        "current", current, columns=list(r_table) if read is None else read, kinds=declared
     )
+    inputs.check_declared(declared, r_table, c_table)
+    names = asked if asked is not None else [name for name in r_table if name != unit]
     if not names:
         raise InputError("`reference` must have at least one column; got none")
     pairs = {name: comparison.pair_columns(name, r_table, c_table) for name in names}

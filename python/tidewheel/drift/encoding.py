@@ -62,6 +62,8 @@ def read_rows(column: _native.Column, rows: _IntArray) -> RawColumn:
 def join(reference: RawColumn, current: RawColumn) -> RawColumn:
     """Put the rows of both sides one after the other; a side without a type goes with any."""
     kinds = {reference.kind, current.kind} - {"null"}
+    if "unsupported" in kinds:
+        kinds = {"unsupported"}
     kind = kinds.pop() if kinds else "null"
     sides = [side if side.kind == kind else _empty(kind, len(side.there)) for side in (reference, current)]
     values = np.concatenate([side.values for side in sides])

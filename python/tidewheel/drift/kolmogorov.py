@@ -6,7 +6,7 @@ The distance is found in Rust without sorting the current sample; other statisti
 from tidewheel import _native
 from tidewheel.drift import inputs
 from tidewheel.drift.results import KsResult, ReferenceRanks
-from tidewheel.drift.statistics import check_times, count_beside
+from tidewheel.drift.statistics import count_beside, match_ranks, match_times
 
 
 def ks(
@@ -64,12 +64,11 @@ def ks(
         (0.5, 2.0, 1, 0.771429)
     """
     if isinstance(reference, ReferenceRanks):
-        c = inputs.read_numbers("current", current)
-        check_times(reference, c)
+        c = match_ranks(reference, inputs.read_numbers("current", current))
         found = reference._ranks.ks_distance(c, alternative, threads)
     else:
         r, c = inputs.read_numbers("reference", reference), inputs.read_numbers("current", current)
-        check_times(r, c)
+        r, c = match_times(r, c)
         found = _native.ks_distance(r, c, alternative, threads)
     pvalue, exact = _native.ks_pvalue(found.statistic, found.n, found.m, alternative, method)
     beside = count_beside(found.reference, found.current)

@@ -64,9 +64,9 @@ def differ(name: str, dtype: str, rows: Pair, schema: str) -> Measured:
     return Measured(name, dtype, rows, [], {}, (0, 0), (0, 0), 0.0, schema, schema=schema)
 
 
-def not_supported(name: str, dtype: str, rows: Pair) -> Measured:
-    """Say of a column of a type that no statistic takes that it is not computed."""
-    return Measured(name, dtype, rows, [], {}, (0, 0), (0, 0), 0.0, f"the type {dtype} is not supported")
+def not_supported(name: str, dtype: str, rows: Pair, missing: Pair, reason: str) -> Measured:
+    """Say of a column that no statistic takes that it is not computed, and why."""
+    return Measured(name, dtype, rows, [], {}, missing, (0, 0), 0.0, reason)
 
 
 def measure_shares(

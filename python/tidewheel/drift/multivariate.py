@@ -4,7 +4,7 @@
 test that learns a classifier instead is in `tidewheel.model.domain`, for which scikit-learn must be installed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb
 from typing import Any
@@ -78,6 +78,7 @@ def sliced(
     *,
     columns: Sequence[str] | None = None,
     unit: str | None = None,
+    kinds: Mapping[str, str] | None = None,
     alpha: float = 0.05,
     rows: int = 5_000,
     projections: int = 512,
@@ -106,6 +107,7 @@ def sliced(
         current: A table with the same columns.
         columns: Columns to look at; by default all of the reference but `unit`.
         unit: Column that names the day, user or other unit of a row; by default rows are taken as independent.
+        kinds: What columns are declared to be, by name, as in `compare`: "categorical" or "numeric".
         alpha: Level of the test and of the bounds, in (0, 1).
         rows: Most rows used of each table, drawn at random; at least 20. With `unit` whole units are drawn, at least
             40, and then rows at one rate in both tables if they are too many still.
@@ -140,7 +142,7 @@ def sliced(
         (0.002, 'drifted', {'x': 0.5, 'y': 0.5})
     """
     _check(alpha, rows, projections, permutations, seed)
-    pairs, units = read_pairs(reference, current, columns, unit)
+    pairs, units = read_pairs(reference, current, columns, unit, kinds)
     rng = np.random.default_rng(seed)
     sample = draw_sample(pairs, units, rows, rng)
     encoding = Encoding.fit(sample.table)

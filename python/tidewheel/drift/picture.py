@@ -123,6 +123,7 @@ def describe_ends(shape: Shape) -> tuple[str, str]:
         # Bins of whole numbers reach half a step beyond the numbers they hold.
         low, high = low + 0.5, high - 0.5
     kind, _, unit = shape.dtype.rstrip("]").partition("[")
+    unit = unit.partition(",")[0]
     if unit in _SECONDS and kind in {"date", "datetime", "time", "duration"}:
         seconds = _SECONDS[unit]
         return _describe_times(kind, low * seconds, high * seconds)

@@ -6,7 +6,7 @@ chunk or a partition, and windows of one profile add up. `profiled` has single c
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from os import PathLike
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from tidewheel import _native
-from tidewheel.drift import comparison, inputs, joining, profiled, shown, states
+from tidewheel.drift import cautions, comparison, inputs, joining, profiled, shown, states
+from tidewheel.drift.columns import ColumnDrift
 from tidewheel.drift.measured import Measured, decide, differ, measure_categories, measure_numbers
 from tidewheel.drift.report import DriftReport
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
@@ -51,8 +52,15 @@ class Profile:
         (6000, ('speed',), 0.2)
     """
 
-    def __init__(self, columns: Sequence[profiled.Profiled], statistics: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[profiled.Profiled],
+        statistics: Sequence[str] | None,
+        kinds: Mapping[str, str] | None = None,
+    ) -> None:
         self._columns = tuple(columns)
+        names = {column.name for column in columns}
+        self._kinds = {name: kind for name, kind in sorted((kinds or {}).items()) if name in names}
         self._statistics = STATISTICS if statistics is None else tuple(statistics)
         self._body = self._write()
         self._id = sha256(self._body).hexdigest()
@@ -65,6 +73,7 @@ class Profile:
         columns: Sequence[str] | None = None,
         exclude: Sequence[str] | None = None,
         statistics: Sequence[str] | None = None,
+        kinds: Mapping[str, str] | None = None,
         splitters: "Profile | None" = None,
         threads: int | None = None,
     ) -> "Profile":
@@ -76,8 +85,11 @@ class Profile:
             exclude: Columns to leave out, such as a label that later tables do not have.
             statistics: Statistics that reports show, of "ks", "psi", "jensen_shannon", "chi_square" and
                 "total_variation"; by default all. Verdicts do not depend on it.
-            splitters: A profile of a sample of the reference: blocks and bins are cut where it cuts them, its columns and
-                statistics are taken, and the reference is counted exactly. Parts learned so can be put together by `join`.
+            kinds: What columns are declared to be, by name, as in `compare`: "categorical" or "numeric". The profile
+                keeps it, and reads windows and tables alike.
+            splitters: A profile of a sample of the reference: blocks and bins are cut where it cuts them, its columns,
+                statistics and kinds are taken, and the reference is counted exactly. Parts learned so can be put together
+                by `join`.
             threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
 
         Returns:
@@ -85,31 +97,36 @@ class Profile:
 
         Raises:
             InputError: a column is not in the reference, there are no columns, or both `splitters` and `columns`,
-                `exclude` or `statistics` are given.
+                `exclude`, `statistics` or `kinds` are given.
             InputTypeError: the reference is of an unknown type, or a column has another type than in `splitters`.
-            UnknownNameError: an unknown statistic.
+            UnknownNameError: an unknown statistic; `kinds` with a kind or a column that does not exist.
 
         Cost: about 100 ns per row of a numeric column (its quantiles are exact), 20 where few values are distinct; memory
         O(distinct strings) for string columns.
         """
         if splitters is not None:
-            if columns is not None or exclude is not None or statistics is not None:
+            if any(given is not None for given in (columns, exclude, statistics, kinds)):
                 raise InputError(
-                    "`splitters` must be given without `columns`, `exclude` and `statistics`: it has all"
+                    "`splitters` must be given without `columns`, `exclude`, `statistics` and `kinds`: it has all"
                 )
-            return splitters._refit(inputs.read_table("reference", reference), threads)
+            return splitters._refit(splitters._read("reference", reference), threads)
         shown.check_names(statistics, STATISTICS)
-        table = inputs.read_table("reference", reference)
-        known = list(dict.fromkeys(columns)) if columns is not None else None
-        names = comparison.choose_columns({"reference": table}, list(table), known, exclude)
+        asked, declared = inputs.check_columns(columns), inputs.check_kinds(kinds)
+        left_out = comparison.check_excluded(exclude)
+        table = inputs.read_table("reference", reference, columns=asked, exclude=left_out, kinds=declared)
+        inputs.check_declared(declared, table)
+        names = comparison.choose_columns({"reference": table}, list(table), asked, left_out)
         if not names:
             raise InputError("`reference` must have at least one column; got none")
-        return cls(profiled.fit({name: table[name] for name in names}, threads), statistics)
+        return cls(profiled.fit({name: table[name] for name in names}, threads), statistics, declared)
 
-    def _refit(self, table: dict[str, _native.Column], threads: int | None) -> "Profile":
+    def _read(self, name: str, table: Any) -> inputs.Table:
+        return inputs.read_table(name, table, columns=self.columns, kinds=self._kinds)
+
+    def _refit(self, table: Mapping[str, _native.Column], threads: int | None) -> "Profile":
         check_columns("reference", self._columns, table)
         found = [joining.refit(column, table[column.name], threads) for column in self._columns]
-        return Profile(found, self._statistics)
+        return Profile(found, self._statistics, self._kinds)
 
     @classmethod
     def join(cls, parts: Sequence["Profile"]) -> "Profile":
@@ -126,11 +143,13 @@ class Profile:
         if not parts:
             raise InputError("`parts` must hold at least one profile; got none")
         first = parts[0]
-        if any((part.columns, part._statistics) != (first.columns, first._statistics) for part in parts):
-            raise InputError("profiles must have the same columns and statistics to be joined")
+        wanted = (first.columns, first._statistics, first._kinds)
+        if any((part.columns, part._statistics, part._kinds) != wanted for part in parts):
+            raise InputError("profiles must have the same columns, statistics and kinds to be joined")
         return cls(
             [joining.join(found) for found in zip(*(part._columns for part in parts), strict=True)],
             first._statistics,
+            first._kinds,
         )
 
     @property
@@ -156,6 +175,11 @@ class Profile:
             {'speed': 'f8', 'lane': 'string'}
         """
         return {column.name: column.type for column in self._columns}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What columns were declared to be, by name; see `fit`."""
+        return dict(self._kinds)
 
     @property
     def n_rows(self) -> int:
@@ -188,7 +212,7 @@ class Profile:
                 raise UnknownNameError(
                     f"column {name!r} must be in the profile; it has {', '.join(map(repr, known))}"
                 )
-        return Profile([known[name] for name in dict.fromkeys(columns)], self._statistics)
+        return Profile([known[name] for name in dict.fromkeys(columns)], self._statistics, self._kinds)
 
     def window(self) -> "Window":
         """Start an empty window."""
@@ -238,30 +262,54 @@ class Profile:
             self._differ(column, vector, window) or self._measure(column, vector, alpha)
             for column, vector in zip(self._columns, vectors, strict=True)
         ]
+        decided = tuple(decide(measured, alpha, correction))
         return DriftReport(
-            columns=tuple(decide(measured, alpha, correction)),
+            columns=decided,
             n_reference=self.n_rows,
             n_current=int(vectors[0].sum()),
             alpha=alpha,
             correction=correction,
             unit=None,
             units=None,
-            warnings=(comparison.INDEPENDENT, *comparison.name_further(window.further)),
+            warnings=(
+                comparison.INDEPENDENT,
+                *comparison.name_further(window.further),
+                *self._warn(decided, vectors, alpha),
+            ),
         )
 
     def _differ(self, column: profiled.Profiled, current: states.Counts, window: "Window") -> Measured | None:
         """Say how a column differs that rows came without, or with another type; None where none did."""
         lacking, mistyped = int(current[profiled.LACKING]), int(current[profiled.MISTYPED])
-        types = window.other_types.get(column.name, ())
         rows = int(column.reference.sum()), int(current.sum())
-        found = []
-        if mistyped or (types and not rows[1]):
-            found.append(comparison.other_type(column.dtype, types) + _of(mistyped, rows[1]))
+        types, found = window.other_types.get(column.name, ()), []
+        if mistyped:
+            reason = window.unread.get(column.name, "")
+            found.append(comparison.other_type(column.dtype, types, reason, _of(mistyped, rows[1])))
         if lacking or (column.name in window.lacking and not rows[1]):
             found.append(comparison.LACKING + _of(lacking, rows[1]))
         if not found:
             return None
         return differ(column.name, " and ".join([column.dtype, *types]), rows, "; ".join(found))
+
+    def _warn(
+        self, decided: Sequence[ColumnDrift], vectors: Sequence[states.Counts], alpha: float
+    ) -> list[str]:
+        found = []
+        for column, known, vector in zip(decided, self._columns, vectors, strict=True):
+            if column.verdict == "schema":
+                continue
+            if (
+                isinstance(known, profiled.Numbers)
+                and known.kind == "number"
+                and known.name not in self._kinds
+            ):
+                sides = known.distinct(known.reference), known.distinct(vector)
+                found.append(cautions.warn_of_codes(column, sides[0], sides[1], alpha))
+            if isinstance(known, profiled.Words) and known.name not in self._kinds:
+                found.append(cautions.warn_of_text("distinct reference", known.name, known.spelled()))
+            found.append(cautions.warn_of_nan(column))
+        return [sentence for sentence in found if sentence]
 
     def _measure(self, column: profiled.Profiled, current: states.Counts, alpha: float) -> Measured:
         if isinstance(column, profiled.Numbers):
@@ -300,13 +348,18 @@ class Profile:
         source = states.unseal("profile", data)
         statistics = [source.text() for _ in range(source.number(len(STATISTICS)))]
         columns = [profiled.read(source) for _ in range(source.number())]
+        kinds = {source.text(): source.text() for _ in range(source.number(len(columns)))}
         source.end()
         rows = {int(column.reference.sum()) for column in columns}
         if len(rows) != 1 or max(rows) > states.MOST_ROWS:
             raise source.refuse(f"got columns of {sorted(rows)} rows")
         if len({column.name for column in columns}) < len(columns) or not set(statistics) <= set(STATISTICS):
             raise source.refuse("got a column twice or a statistic that does not exist")
-        return cls(columns, statistics)
+        if not kinds.keys() <= {column.name for column in columns} or not {*kinds.values()} <= {
+            *inputs.DECLARED
+        }:
+            raise source.refuse("got a declaration of a column or a kind that does not exist")
+        return cls(columns, statistics, kinds)
 
     def _write(self) -> bytes:
         to = states.Writer()
@@ -316,6 +369,10 @@ class Profile:
         to.number(len(self._columns))
         for column in self._columns:
             profiled.write(column, to)
+        to.number(len(self._kinds))
+        for name, kind in self._kinds.items():
+            to.text(name)
+            to.text(kind)
         return to.body()
 
     def __reduce__(self) -> tuple[Any, tuple[bytes]]:
@@ -336,15 +393,17 @@ def _of(rows: int, of: int) -> str:
     return f", in {rows:,} of {of:,} rows" if rows < of else ""
 
 
-def check_columns(name: str, known: Sequence[profiled.Profiled], table: dict[str, _native.Column]) -> None:
+def check_columns(name: str, known: Sequence[profiled.Profiled], table: Mapping[str, _native.Column]) -> None:
     """Raise if a table lacks one of the known columns or has another type there."""
     for column in known:
         if column.name not in table:
             raise InputError(f"column {column.name!r} must be in `{name}`; it has {_list(table)}")
         found = table[column.name]
-        if column.kind != "unsupported" and not comparison.is_comparable(column, found):
+        if not comparison.is_comparable(column, found):
+            reason = comparison.unreadable(column, found)
             raise InputTypeError(
                 f"column {column.name!r} must have the reference's type {column.dtype}; got {found.dtype}"
+                + (f": {reason}" if reason else "")
             )
 
 
@@ -393,6 +452,17 @@ class Window:
         """Rows counted so far."""
         return int(self._counts[0].sum())
 
+    @property
+    def unread(self) -> dict[str, str]:
+        """Columns, by name, that could not be read in some batch, or whose times do not match the reference's, and why.
+
+        Their rows are among those of another type in `counts`.
+        """
+        reasons: dict[str, list[str]] = {}
+        for name, reason in sorted(self._notes.unread):
+            reasons.setdefault(name, []).append(reason)
+        return {name: "; ".join(found) for name, found in reasons.items()}
+
     def counts(self) -> list[states.Counts]:
         """Return a copy of the counts per column, whose sum is the number of rows.
 
@@ -417,17 +487,16 @@ class Window:
         Cost: O(rows x columns), a few nanoseconds per value, some microseconds per column, and a few nanoseconds per
         distinct string of the profile: batches of many rows are cheaper than many batches.
         """
-        self.update_columns(inputs.read_table("batch", batch), threads)
+        self.update_columns(self._profile._read("batch", batch), threads)
 
-    def update_columns(self, table: dict[str, _native.Column], threads: int | None) -> None:
+    def update_columns(self, table: inputs.Table, threads: int | None) -> None:
         """Count a batch that was read already."""
         if not table:
             raise InputError("`batch` must have at least one column; got none")
         known, notes = self._profile._columns, _Notes()
         columns = [_find(column, table.get(column.name), notes) for column in known]
-        notes.further.update(table.keys() - {column.name for column in known})
-        vectors = profiled.count(known, columns, len(next(iter(table.values()))), threads)
-        self._add(vectors, notes)
+        notes.further.update(set(table) - {column.name for column in known})
+        self._add(profiled.count(known, columns, table.n_rows, threads), notes)
 
     def pass_over(self, names: Iterable[str]) -> None:
         """Take note of columns that a source has and that were not read, for the profile does not have them."""
@@ -480,7 +549,7 @@ class Window:
             )
         window = cls(profile)
         vectors = [source.counts() for _ in window._counts]
-        notes = _Notes.read(source)
+        notes = _Notes.read(source, profile.columns)
         source.end()
         if [len(vector) for vector in vectors] != [len(vector) for vector in window._counts]:
             raise source.refuse("got other numbers of places than the profile has")
@@ -506,23 +575,26 @@ class Window:
 
 @dataclass(slots=True)
 class _Notes:
-    """What batches had that is no number: names and types of columns, which add up as sets.
+    """What batches had that is no number: names, types and reasons, which add up as sets.
 
     Attributes:
         further: Columns that the profile does not have.
         lacking: Columns that a batch came without.
         types: Columns with another type, and the type.
+        unread: Columns that could not be read, or whose times do not match the reference's, and why.
     """
 
     further: set[str] = field(default_factory=set)
     lacking: set[str] = field(default_factory=set)
     types: set[tuple[str, str]] = field(default_factory=set)
+    unread: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, other: "_Notes") -> None:
         """Add what another window or batch had."""
         self.further |= other.further
         self.lacking |= other.lacking
         self.types |= other.types
+        self.unread |= other.unread
 
     def write(self, to: states.Writer) -> None:
         """Write what `read` reads."""
@@ -530,18 +602,22 @@ class _Notes:
             sorted(self.further),
             sorted(self.lacking),
             [one for pair in sorted(self.types) for one in pair],
+            [one for pair in sorted(self.unread) for one in pair],
         ):
             to.number(len(texts))
             for text in texts:
                 to.text(text)
 
     @classmethod
-    def read(cls, source: states.Reader) -> "_Notes":
-        """Read the notes."""
-        further, lacking, types = ([source.text() for _ in range(source.number())] for _ in range(3))
-        if len(types) % 2:
-            raise source.refuse("got a column without the type that it had")
-        return cls(set(further), set(lacking), set(zip(types[::2], types[1::2], strict=True)))
+    def read(cls, source: states.Reader, columns: Sequence[str]) -> "_Notes":
+        """Read the notes of a window of a profile with these columns."""
+        further, lacking, types, unread = ([source.text() for _ in range(source.number())] for _ in range(4))
+        if len(types) % 2 or len(unread) % 2:
+            raise source.refuse("got a column without the type that it had, or without a reason")
+        if not {*lacking, *types[::2], *unread[::2]} <= set(columns) or set(further) & set(columns):
+            raise source.refuse("got notes of a column that the profile does not have")
+        pairs = (set(zip(texts[::2], texts[1::2], strict=True)) for texts in (types, unread))
+        return cls(set(further), set(lacking), *pairs)
 
 
 def _find(column: profiled.Profiled, found: _native.Column | None, notes: _Notes) -> profiled.Batch:
@@ -552,13 +628,16 @@ def _find(column: profiled.Profiled, found: _native.Column | None, notes: _Notes
     if comparison.is_comparable(column, found):
         return found
     parts = comparison.count_void(found)
-    if parts is None and column.is_void and found.kind != "unsupported":
+    if parts is None and column.is_void:
         parts = comparison.count_parts(found, None)
     if parts is not None:
         return parts
     notes.types.add((column.name, found.dtype))
+    reason = comparison.unreadable(column, found)
+    if reason:
+        notes.unread.add((column.name, reason))
     return profiled.MISTYPED
 
 
-def _list(table: dict[str, _native.Column]) -> str:
+def _list(table: Mapping[str, _native.Column]) -> str:
     return ", ".join(map(repr, table)) or "no columns"

@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, shapes, states
+from tidewheel.drift import inputs, instants, shapes, states
 from tidewheel.drift.columns import Shape
-from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC
+from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC, count_parts, name_kind
 from tidewheel.drift.counted import CategoryCounts, NumberCounts, Parts
 from tidewheel.drift.measured import Measured, measure_shares, not_supported
 from tidewheel.drift.states import Counts
 from tidewheel.drift.statistics import MOST_CATEGORIES
 from tidewheel.drift.tail import BUCKETS
+from tidewheel.drift.vocabulary import MOST_CODES
 
 #: Entries of a vector before the places: missing, NaN, minus and plus infinity, and rows without the column or with another.
 BESIDE = 6
@@ -55,6 +56,11 @@ class Numbers:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", _native.Blocks(inputs.read_array("edges", self.edges)))
+
+    @property
+    def reason(self) -> str:
+        """Nothing: statistics take the column."""
+        return ""
 
     @property
     def type(self) -> str:
@@ -94,6 +100,21 @@ class Numbers:
             distance = _native.enclose_ks(self.blocks, *lines)
         sides = (self.bins(vector[BESIDE:]) for vector in (self.reference, current))
         return NumberCounts(r, c, distance, *sides)
+
+    def distinct(self, vector: Counts) -> dict[float, int] | None:
+        """Return rows per distinct whole number, if no more are known than may be codes and each has a block of its own."""
+        places = vector[BESIDE:]
+        filled = np.flatnonzero(places)
+        if len(filled) > MOST_CODES or not len(self.edges) or self.edges.dtype != np.float64:
+            return None
+        inner = filled[(filled > 0) & (filled < len(self.edges))]
+        widths = self.edges[inner] - self.edges[inner - 1]
+        if len(inner) < len(filled) and (filled == 0).any():
+            return None
+        starts = self.edges[filled - 1]
+        if not (widths <= 1).all() or not np.array_equal(starts, np.rint(starts)):
+            return None
+        return dict(zip(starts.tolist(), places[filled].tolist(), strict=True))
 
     def bins(self, places: Counts) -> list[int]:
         """Add up the places of each of the report's bins."""
@@ -145,9 +166,17 @@ class Words:
     vocabulary: _native.Vocabulary = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "vocabulary", _native.Vocabulary(self.spelled()))
+
+    def spelled(self) -> _native.Column:
+        """Return the reference's distinct strings as a column."""
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.lengths)])
-        names = _native.Column.from_strings("names", offsets, np.frombuffer(self.text, dtype=np.uint8))
-        object.__setattr__(self, "vocabulary", _native.Vocabulary(names))
+        return _native.Column.from_strings("names", offsets, np.frombuffer(self.text, dtype=np.uint8))
+
+    @property
+    def reason(self) -> str:
+        """Nothing: statistics take the column."""
+        return ""
 
     @property
     def type(self) -> str:
@@ -239,19 +268,21 @@ class Words:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Others:
-    """A column that no statistic takes, or one without a type; only its rows are counted.
+    """A column that no statistic takes, or one without a value; only its rows are counted.
 
     Attributes:
         name: Its name.
         dtype: The reference's type.
         kind: "null" or "unsupported".
         reference: The reference's own vector.
+        reason: Why no statistic takes the column; empty without a type.
     """
 
     name: str
     dtype: str
     kind: str
     reference: Counts
+    reason: str = ""
 
     @property
     def type(self) -> str:
@@ -271,30 +302,29 @@ class Others:
     @classmethod
     def fit(cls, column: _native.Column) -> "Others":
         """Learn a column."""
-        return cls(
-            column.name,
-            column.dtype,
-            column.kind,
-            _count_rows(0 if column.kind == "null" else BESIDE, len(column)),
-        )
+        return cls(column.name, column.dtype, column.kind, _count_parts(column, 1, None), column.reason)
 
     def measure(self, current: Counts, alpha: float) -> Measured:
         """Test the missing share of a column without a value in the reference; of others say that nothing is computed."""
         r, c = _parts(self.reference), _parts(current)
         rows, missing = (r.rows, c.rows), (r.missing, c.missing)
-        if self.kind == "unsupported":
-            return not_supported(self.name, self.dtype, rows)
-        shares = {"missing": missing, "nan": (r.nan, c.nan)}
-        return measure_shares(self.name, self.dtype, rows, shares, None, alpha)
+        kind = name_kind([self.dtype], self.reason)
+        is_void = _is_void(self.reference) or _is_void(current)
+        if self.kind == "unsupported" and not is_void:
+            return not_supported(self.name, kind, rows, missing, self.reason)
+        infinite = (r.infinite_above + r.infinite_below, c.infinite_above + c.infinite_below)
+        shares = {"missing": missing, "nan": (r.nan, c.nan), "infinite": infinite}
+        return measure_shares(self.name, kind, rows, shares, None, alpha)
 
     def write(self, to: states.Writer) -> None:
         """Write what `read` reads."""
         to.counts(self.reference)
+        to.text(self.reason)
 
     @classmethod
     def read(cls, name: str, dtype: str, kind: str, source: states.Reader) -> "Others":
         """Read a column."""
-        return cls(name, dtype, kind, source.counts())
+        return cls(name, dtype, kind, source.counts(), source.text())
 
 
 Profiled = Numbers | Words | Others
@@ -343,7 +373,7 @@ def read(source: states.Reader) -> Profiled:
     return made
 
 
-#: A batch's column, of the profile's type or without a type; its parts, where a side has no value; `LACKING` or `MISTYPED`.
+#: A batch's column; its parts, where a side has no value; `LACKING` or `MISTYPED`.
 Batch = _native.Column | _native.Parts | Parts | int
 
 
@@ -354,13 +384,15 @@ def count(
 
     Args:
         known: What the profile knows.
-        columns: The batch's columns.
+        columns: The batch's columns, each comparable with the profile's.
         rows: Rows of the batch.
         threads: Most threads to use.
     """
-    pairs = list(zip(known, columns, strict=True))
+    pairs = [(one, _in_unit(one, column)) for one, column in zip(known, columns, strict=True)]
     typed = [
-        (one, column) for one, column in pairs if isinstance(column, _native.Column) and column.kind != "null"
+        (one, column)
+        for one, column in pairs
+        if isinstance(column, _native.Column) and column.kind not in _WITHOUT_TYPE
     ]
     numbers = {one.name: (column, one.blocks) for one, column in typed if isinstance(one, Numbers)}
     words = {one.name: (column, one.vocabulary) for one, column in typed if isinstance(one, Words)}
@@ -374,14 +406,16 @@ def count(
             vectors.append(_vector(parts, np.frombuffer(data, dtype=np.int64)))
         elif isinstance(column, int):
             vectors.append(_count_rows(column, rows, one.places))
-        elif isinstance(column, _native.Column):
-            vectors.append(_count_rows(0 if column.kind == "null" else BESIDE, rows, one.places))
         else:
-            vector = _vector(column, np.zeros(one.places, dtype=np.int64))
-            # Where the reference has no value, of which type values are does not matter: they share the first place.
-            vector[BESIDE] = column.rows - int(vector.sum())
-            vectors.append(vector)
+            vectors.append(_count_parts(column, one.places, threads))
     return vectors
+
+
+def _in_unit(known: Profiled, column: Batch) -> Batch:
+    # Blocks hold [a, b): a finer time counts where the reference's unit that it falls into does.
+    if isinstance(column, _native.Column) and known.kind == "temporal":
+        return instants.convert(column, known.dtype)
+    return column
 
 
 _State = TypeVar("_State")
@@ -395,9 +429,17 @@ def _is_void(reference: Counts) -> bool:
     return int(reference[:2].sum()) == int(reference.sum())
 
 
-def _count_rows(at: int, rows: int, places: int = 1) -> Counts:
+def _count_rows(at: int, rows: int, places: int) -> Counts:
     vector = np.zeros(BESIDE + places, dtype=np.int64)
     vector[at] = rows
+    return vector
+
+
+def _count_parts(column: _native.Column | _native.Parts | Parts, places: int, threads: int | None) -> Counts:
+    """Count what is no value; values share the first place, since of which type they are does not matter."""
+    parts = count_parts(column, threads) if isinstance(column, _native.Column) else column
+    vector = _vector(parts, np.zeros(places, dtype=np.int64))
+    vector[BESIDE] = parts.rows - int(vector.sum())
     return vector
 
 

@@ -38,6 +38,7 @@ class ReferenceBins:
         infinite: Infinite rows.
         continuous: True when no ties changed the quantiles, so that the law of PSI is known without the data.
         strategy: "quantile", "uniform" or "edges".
+        dtype: Type of the reference, such as "float64" or "datetime[us]"; times are counted in its unit.
     """
 
     edges: npt.NDArray[Any]
@@ -47,6 +48,7 @@ class ReferenceBins:
     infinite: int
     continuous: bool
     strategy: str
+    dtype: str = "float64"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

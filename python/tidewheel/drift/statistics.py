@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, psi_law, vocabulary
+from tidewheel.drift import inputs, instants, psi_law, vocabulary
 from tidewheel.drift.results import Beside, BinnedCounts, PsiResult, ReferenceBins, ReferenceRanks
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -157,7 +157,9 @@ def fit_bins(
     if strategy == "quantile":
         fitted = _native.fit_quantiles(column, int(bins), threads)
         interior = np.array(fitted.edges, dtype=domain(column))
-        return _reference_bins(interior, fitted.counts, fitted.parts, fitted.continuous, strategy)
+        return _reference_bins(
+            interior, fitted.counts, fitted.parts, fitted.continuous, strategy, column.dtype
+        )
     ends, _ = _native.find_range(column, threads)
     if ends is None:
         raise InputError("`reference` must hold at least one finite value; got none")
@@ -178,11 +180,16 @@ def _count_reference(
     slots, parts = _native.count_slots(
         column, inputs.read_array("edges", interior), closed=False, threads=threads
     )
-    return _reference_bins(interior, slots, parts, continuous=False, strategy=strategy)
+    return _reference_bins(interior, slots, parts, False, strategy, column.dtype)
 
 
 def _reference_bins(
-    interior: npt.NDArray[Any], counts: list[int], parts: _native.Parts, continuous: bool, strategy: str
+    interior: npt.NDArray[Any],
+    counts: list[int],
+    parts: _native.Parts,
+    continuous: bool,
+    strategy: str,
+    dtype: str,
 ) -> ReferenceBins:
     edges = np.empty(len(interior) + 2, dtype=interior.dtype)
     edges[1:-1] = interior
@@ -191,7 +198,9 @@ def _reference_bins(
         (-np.inf, np.inf) if floats else (np.iinfo(edges.dtype).min, np.iinfo(edges.dtype).max)
     )
     infinite = parts.infinite_above + parts.infinite_below
-    return ReferenceBins(edges, tuple(counts), parts.missing, parts.nan, infinite, continuous, strategy)
+    return ReferenceBins(
+        edges, tuple(counts), parts.missing, parts.nan, infinite, continuous, strategy, dtype
+    )
 
 
 def psi(
@@ -308,12 +317,14 @@ def count_both(
     Arguments and errors are those of `psi`. Cost: O(n + m).
     """
     if isinstance(reference, ReferenceBins):
-        return _count_numbers(reference, inputs.read_numbers("current", current), threads)
+        values = inputs.read_numbers("current", current)
+        _check_times(reference.dtype if instants.is_time(reference.dtype) else None, values)
+        # Bins hold [a, b): a finer time counts where the reference's unit that it falls into does.
+        return _count_numbers(reference, instants.convert(values, reference.dtype), threads)
     column = inputs.read_array("reference", reference)
     if column.kind == "string":
         return _count_strings(column, current, threads)
-    values = inputs.read_numbers("current", current)
-    check_times(column, values)
+    column, values = match_times(column, inputs.read_numbers("current", current))
     return _count_numbers(fit_bins(reference, bins=bins, strategy=strategy, threads=threads), values, threads)
 
 
@@ -349,11 +360,34 @@ def _count_strings(column: _native.Column, current: object, threads: int | None)
     )
 
 
-def check_times(reference: _native.Column | ReferenceRanks, current: _native.Column) -> None:
-    """Refuse times beside another type or unit: their numbers do not mean the same."""
-    if "temporal" in {reference.kind, current.kind} and reference.dtype != current.dtype:
+def match_times(reference: _native.Column, current: _native.Column) -> tuple[_native.Column, _native.Column]:
+    """Bring times to one unit; refuse them beside numbers or times of another kind, whose numbers mean something else."""
+    _check_times(reference.dtype if reference.kind == "temporal" else None, current)
+    return instants.align(reference, current)
+
+
+def match_ranks(reference: ReferenceRanks, current: _native.Column) -> _native.Column:
+    """Bring current times to the unit of a sorted reference, which must not be the coarser one."""
+    timed = reference.kind == "temporal"
+    _check_times(reference.dtype if timed else None, current)
+    if timed and current.kind == "temporal" and instants.is_finer(current.dtype, reference.dtype):
         raise InputTypeError(
-            f"`current` must hold {reference.dtype} as `reference` does; got {current.dtype}"
+            f"`current` must not have a finer unit than the sorted reference; got {current.dtype} for {reference.dtype}: "
+            f"fit the reference in the finer unit"
+        )
+    return instants.convert(current, reference.dtype) if timed else current
+
+
+def _check_times(reference: str | None, current: _native.Column) -> None:
+    timed = current.dtype if current.kind == "temporal" else None
+    if current.kind == "null" or reference == timed:
+        return
+    wanted = reference or "numbers"
+    if reference is None or timed is None:
+        raise InputTypeError(f"`current` must hold {wanted} as `reference` does; got {current.dtype}")
+    if not instants.are_comparable(reference, timed):
+        raise InputTypeError(
+            f"`current` must hold {wanted} as `reference` does; got {timed}: {instants.explain(reference, timed)}"
         )
 
 

@@ -4,13 +4,14 @@ Reads parquet files (through polars or pyarrow, whichever is installed), polars 
 `profile`'s. Nothing is sorted, collected or kept of a batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from glob import glob
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from tidewheel import _native
-from tidewheel.drift import inputs
+from tidewheel.drift import inputs, series
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.errors import InputError, InputTypeError, MissingExtraError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 #: Rows of a batch: counting is at full speed from here on, and a batch of 100 float columns has 100 MB.
 BATCH_ROWS = 1 << 17
 
-_Table = dict[str, _native.Column]
+_Table = inputs.Table
 _Path = str | PathLike[str]
 
 
@@ -53,7 +54,7 @@ def scan(
         another type, are counted as such, and columns that it does not have are named (`Window.further`).
 
     Raises:
-        InputError: no file matches.
+        InputError: no file matches, or one cannot be read.
         InputTypeError: the source is none of these.
         MissingExtraError: parquet files without polars or pyarrow.
 
@@ -87,11 +88,22 @@ def _open(source: Any, window: Window) -> tuple[int | None, Iterator[_Table]]:
     if type(source).__module__.partition(".")[0] == "polars" and hasattr(source, "collect_batches"):
         return None, _read_lazy(source, window)
     if hasattr(source, "__arrow_c_stream__"):
-        return None, (inputs.name_columns("source", batch) for batch in _native.Batches(source))
+        return None, _read_stream(source, window.profile)
     raise InputTypeError(
         "`source` must be a path or pattern of parquet files, a polars lazy frame or an Arrow stream; "
         f"got {type(source).__name__}"
     )
+
+
+def _read_stream(source: Any, profile: Profile) -> Iterator[_Table]:
+    if (
+        hasattr(source, "schema")
+        and series.library(source) == "pyarrow"
+        and series.has_extensions(source.schema)
+    ):
+        batches = source.to_batches() if hasattr(source, "to_batches") else source
+        return (inputs.read_table("source", batch, kinds=profile.kinds) for batch in batches)
+    return (inputs.from_columns("source", batch, profile.kinds) for batch in _native.Batches(source))
 
 
 def _is_paths(source: Any) -> bool:
@@ -113,8 +125,32 @@ def _open_parquet(files: list[str], window: Window) -> tuple[int, Iterator[_Tabl
     except ImportError:
         return _open_with_pyarrow(files, window)
     # File names are taken as they are: glob characters were expanded already.
-    frame = pl.scan_parquet(files, glob=False)
-    return frame.select(pl.len()).collect().item(), _read_lazy(frame, window)
+    frames = [
+        pl.scan_parquet(group, glob=False, extra_columns="ignore", hive_partitioning=False)
+        for group in _group_files(files, window, pl.read_parquet_schema)
+    ]
+    total = sum(frame.select(pl.len()).collect().item() for frame in frames)
+    return total, (batch for frame in frames for batch in _read_lazy(frame, window))
+
+
+def _group_files(
+    files: list[str], window: Window, read_schema: Callable[[str], Mapping[str, object]]
+) -> list[list[str]]:
+    """Group files in which the same columns are to be read, of the same types; polars reads only such files together.
+
+    Numbers may grow wider from file to file, and columns may come and go: each group is counted by itself.
+    """
+    groups: dict[tuple[tuple[str, object], ...], list[str]] = {}
+    for file in files:
+        try:
+            schema = read_schema(file)
+        # polars, pyarrow and the system have no ancestor of their errors in common.
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"`source` must be parquet files; {file} cannot be read: {reason}") from error
+        wanted = _choose(list(schema), window)
+        groups.setdefault(tuple((name, schema[name]) for name in wanted), []).append(file)
+    return list(groups.values())
 
 
 def _open_with_pyarrow(files: list[str], window: Window) -> tuple[int, Iterator[_Table]]:
@@ -123,14 +159,15 @@ def _open_with_pyarrow(files: list[str], window: Window) -> tuple[int, Iterator[
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError("parquet files need polars or pyarrow: install tidewheel[data]") from error
+    groups = _group_files(files, window, lambda file: {f.name: f.type for f in parquet.read_schema(file)})
     total = sum(parquet.read_metadata(file).num_rows for file in files)
 
     def batches() -> Iterator[_Table]:
-        for file in files:
+        for file in itertools.chain(*groups):
             with parquet.ParquetFile(file, pre_buffer=False) as opened:
                 wanted = _choose(opened.schema_arrow.names, window)
                 for batch in opened.iter_batches(BATCH_ROWS, columns=wanted):
-                    yield inputs.read_table("source", batch)
+                    yield inputs.read_table("source", batch, kinds=window.profile.kinds)
 
     return total, batches()
 
@@ -145,4 +182,4 @@ def _read_lazy(frame: "pl.LazyFrame", window: Window) -> Iterator[_Table]:
     chosen = frame.select(_choose(frame.collect_schema().names(), window))
     # Counts do not depend on the order, and without it nothing waits for a slow file.
     for batch in chosen.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False, lazy=True):
-        yield inputs.read_table("source", batch)
+        yield inputs.read_table("source", batch, kinds=window.profile.kinds)

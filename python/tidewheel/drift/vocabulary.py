@@ -15,6 +15,9 @@ EXPECTED_IN_REFERENCE = 5.0
 #: Standard deviations by which a name's expected rows must exceed those of the rarest name: once in 700 times it fell short.
 CLEARANCE = 3.0
 
+#: Whole numbers with at most so many distinct values may be codes; ages have more.
+MOST_CODES = 50
+
 _FloatArray = npt.NDArray[np.float64]
 
 

@@ -19,6 +19,8 @@ from tidewheel.errors import InputError
 SAMPLE_ROWS = 1_000_000
 """Rows from which blocks and bins are cut: each tenth of the reference is then hit to about a thousandth of its rows."""
 
+#: Rows whose types are looked at first; a column without a value in them has any type.
+_CHECKED_ROWS = 1_000
 _STATE = "state"
 
 
@@ -61,10 +63,9 @@ def fit_dataset(
         splitters = Profile.fit(_sample(chosen, sample_rows, seed), columns=columns, statistics=statistics)
     elif columns is not None or statistics is not None:
         raise InputError("`splitters` must be given without `columns` and `statistics`: it has both")
-    schema = _empty(reference)
-    if schema is not None:
-        # Here rather than in a worker, whose errors come back wrapped: an empty table is refused as a full one would be.
-        Profile.fit(schema, splitters=splitters, threads=1)
+    # Here rather than in a worker, whose errors come back wrapped: the first rows are refused as all would be.
+    for rows in reference.limit(_CHECKED_ROWS).iter_batches(batch_size=None, batch_format="pyarrow"):
+        Profile.fit(rows, splitters=splitters, threads=1)
     parts = [Profile.from_bytes(state) for state in _count(reference, splitters, _fit_block)]
     if not parts:
         raise InputError("`reference` must have at least one row; got none")
@@ -131,13 +132,6 @@ def _count(
     )
     for table in states.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield from table[_STATE].to_pylist()
-
-
-def _empty(data: ray.data.Dataset) -> pa.Table | None:
-    schema = data.schema()
-    if schema is None:
-        return None
-    return pa.schema(list(zip(schema.names, schema.types, strict=True))).empty_table()
 
 
 # Ray Data hands references on as they are; a worker fetches the profile once for all its tasks.

@@ -8,17 +8,20 @@
 #![allow(unsafe_code)]
 
 use crate::contents::{Contents, NumberChunk, SharedStrings, TextChunk};
+use crate::convert::{self, Number};
 use crate::memory::{Owner, Shared, SharedBits, SharedValues};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 use tidewheel_core::Error;
 use tidewheel_core::categories;
-use tidewheel_core::column::{Bits, Column};
+use tidewheel_core::column::{Bits, Values};
 use tidewheel_core::domain::{Common, Domain};
 
 /// Rows that an array may have or skip: no machine has more memory, and sizes in bytes cannot overflow.
 const MOST_ROWS: i64 = 1 << 48;
+/// Rows that a run-end encoded array may have to be read.
+const MOST_RUN_ROWS: usize = 1 << 28;
 
 /// The struct of this name in the C data interface.
 #[repr(C)]
@@ -324,6 +327,24 @@ impl<'a> Piece<'a> {
         })
     }
 
+    /// A child with rows of its own, such as the values of runs.
+    fn part(&self, index: usize) -> Result<Piece<'a>, Error> {
+        let child = self.array.child(index).ok_or_else(unknown_layout)?;
+        Piece::whole(child, self.owner.clone())
+    }
+
+    /// Rows that the validity calls missing; layouts without one have none.
+    fn count_missing(&self) -> usize {
+        let bits = if self.array.n_buffers > 0 {
+            self.validity()
+        } else {
+            None
+        };
+        bits.map_or(0, |bits| {
+            (0..self.len).filter(|&row| !bits.bits().get(row)).count()
+        })
+    }
+
     /// A buffer of values; it may be NULL only without rows.
     fn pointer<T>(&self, buffer: usize) -> Result<*const T, Error> {
         let pointer = self.array.buffer::<T>(buffer);
@@ -417,15 +438,35 @@ fn read_column(
                 "column {name:?} must have at most {MOST_ROWS} rows; got more"
             ))
         })?;
+    let unsupported = || {
+        let missing = pieces.iter().map(Piece::count_missing).sum();
+        Contents::Unsupported(rows, missing)
+    };
     Ok(ReadColumn {
         name: name.to_string(),
-        dtype: dtype_name(schema.dictionary()?.unwrap_or(schema))?,
-        contents: read_contents(schema, &pieces)?.unwrap_or(Contents::Unsupported(rows)),
+        dtype: dtype_name(value_schema(schema)?)?,
+        contents: read_contents(schema, &pieces)?.unwrap_or_else(unsupported),
     })
+}
+
+/// The schema of the values themselves: of a dictionary's words, of a run's value, or the schema itself.
+fn value_schema(schema: &ArrowSchema) -> Result<&ArrowSchema, Error> {
+    if let Some(words) = schema.dictionary()? {
+        return Ok(words);
+    }
+    if schema.format() == "+r"
+        && let [_, values] = schema.children()?.as_slice()
+    {
+        return Ok(values);
+    }
+    Ok(schema)
 }
 
 /// Read the pieces of a column; `None` for a type that no statistic takes.
 fn read_contents(schema: &ArrowSchema, pieces: &[Piece<'_>]) -> Result<Option<Contents>, Error> {
+    if schema.format() == "+r" {
+        return read_runs(schema, pieces);
+    }
     let words = schema.dictionary()?;
     let of = words.unwrap_or(schema);
     // A dictionary whose words are a dictionary again: nobody writes that, and chains of them could go on for ever.
@@ -447,6 +488,61 @@ fn read_contents(schema: &ArrowSchema, pieces: &[Piece<'_>]) -> Result<Option<Co
             .collect::<Result<Option<_>, _>>()
             .map(|chunks| chunks.map(Contents::Numbers)),
     }
+}
+
+/// Run-end encoded values, as codes into the values of the runs.
+fn read_runs(schema: &ArrowSchema, pieces: &[Piece<'_>]) -> Result<Option<Contents>, Error> {
+    let children = schema.children()?;
+    let [ends, values] = children.as_slice() else {
+        return Ok(None);
+    };
+    let is_plain = values.dictionary()?.is_none() && !matches!(values.format(), "+r" | "n");
+    // Runs take no memory for their rows, codes do: nobody is asked for more than a gigabyte of them.
+    if !is_plain || pieces.iter().any(|piece| piece.len > MOST_RUN_ROWS) {
+        return Ok(None);
+    }
+    let text = matches!(values.format(), "b" | "u" | "U" | "vu");
+    let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        let codes = run_codes(ends.format(), piece)?;
+        let words = piece.part(1)?;
+        if text {
+            let words = Box::new(read_text(values, None, &words)?);
+            texts.push(TextChunk {
+                strings: SharedStrings::Dictionary(codes, words),
+                validity: None,
+            });
+        } else {
+            let Some(words) = read_numbers(values, None, &words)? else {
+                return Ok(None);
+            };
+            numbers.push(spell_out(&codes, None, piece.len, &words));
+        }
+    }
+    Ok(Some(if text {
+        Contents::Text(texts)
+    } else {
+        Contents::Numbers(numbers)
+    }))
+}
+
+/// For each row of a run-end encoded piece the number of its run.
+fn run_codes(format: &str, piece: &Piece<'_>) -> Result<SharedValues, Error> {
+    let ends = match format {
+        "s" | "i" | "l" => read_values(format, &piece.part(0)?)?,
+        _ => None,
+    };
+    let ends = ends.ok_or_else(unknown_layout)?;
+    let ends = ends.values();
+    let mut codes: Vec<u32> = Vec::with_capacity(piece.len);
+    let mut run = 0;
+    for row in piece.offset..piece.offset + piece.len {
+        while categories::code(ends, run).is_some_and(|end| end <= row) {
+            run += 1;
+        }
+        codes.push(u32::try_from(run).unwrap_or(u32::MAX));
+    }
+    Ok(SharedValues::U32(Shared::from_vec(codes)))
 }
 
 fn check_codes(schema: &ArrowSchema) -> Result<(), Error> {
@@ -485,8 +581,72 @@ fn read_values(format: &str, piece: &Piece<'_>) -> Result<Option<SharedValues>, 
             SharedValues::I64(piece.shared(1)?)
         }
         b"n" => SharedValues::Missing(piece.len),
+        [b'd', b':', ..] => return read_decimals(format, piece),
         _ => return Ok(None),
     }))
+}
+
+/// Decimals as the floats nearest to them.
+fn read_decimals(format: &str, piece: &Piece<'_>) -> Result<Option<SharedValues>, Error> {
+    let mut parts = format[2..].split(',').map(str::parse::<i32>);
+    let (Some(Ok(_)), Some(Ok(scale))) = (parts.next(), parts.next()) else {
+        return Ok(None);
+    };
+    let width = match parts.next() {
+        None => 128,
+        Some(Ok(bits)) => bits,
+        Some(Err(_)) => return Ok(None),
+    };
+    let floats = match width {
+        32 => decimals(&piece.shared::<i32>(1)?, |value| {
+            decimal(value.into(), scale)
+        }),
+        64 => decimals(&piece.shared::<i64>(1)?, |value| {
+            decimal(value.into(), scale)
+        }),
+        128 => decimals(&piece.shared::<[u8; 16]>(1)?, |bytes| {
+            decimal(i128::from_le_bytes(bytes), scale)
+        }),
+        256 => decimals(&piece.shared::<[u8; 32]>(1)?, |bytes| {
+            long_decimal(bytes, scale)
+        }),
+        _ => return Ok(None),
+    };
+    Ok(Some(floats))
+}
+
+fn decimals<T: Copy + Send + Sync + 'static>(
+    values: &Shared<T>,
+    convert: impl Fn(T) -> f64,
+) -> SharedValues {
+    let floats = values.slice().iter().map(|&value| convert(value)).collect();
+    SharedValues::F64(Shared::from_vec(floats))
+}
+
+/// The float nearest to `value / 10^scale`.
+fn decimal(value: i128, scale: i32) -> f64 {
+    // Both are exact floats then, and one division rounds once.
+    if value.unsigned_abs() <= 1 << 53 && (0..=22).contains(&scale) {
+        return value as f64 / 10f64.powi(scale);
+    }
+    format!("{value}e{}", -i64::from(scale))
+        .parse()
+        .unwrap_or(f64::NAN)
+}
+
+/// The float next to a decimal of 256 bits, within two roundings where it needs more than 128.
+fn long_decimal(bytes: [u8; 32], scale: i32) -> f64 {
+    let mut halves = [[0u8; 16]; 2];
+    halves[0].copy_from_slice(&bytes[..16]);
+    halves[1].copy_from_slice(&bytes[16..]);
+    let (low, high) = (
+        u128::from_le_bytes(halves[0]),
+        i128::from_le_bytes(halves[1]),
+    );
+    if high == i128::from(low as i128 >= 0) - 1 {
+        return decimal(low as i128, scale);
+    }
+    (high as f64 * 2f64.powi(128) + low as f64) / 10f64.powi(scale)
 }
 
 fn read_numbers(
@@ -527,33 +687,44 @@ fn decode_numbers(
     };
     let validity = piece.validity();
     let there = validity.as_ref().map(SharedBits::bits);
-    let column = Column::new(vec![words.borrow()]);
-    let domain = words.values.values().domain();
-    let (values, bits) = match domain {
-        Common::Float => look_up::<f64>(&codes, there, piece.len, &column, SharedValues::F64),
-        Common::Signed => look_up::<i64>(&codes, there, piece.len, &column, SharedValues::I64),
-        Common::Unsigned => look_up::<u64>(&codes, there, piece.len, &column, SharedValues::U64),
+    Ok(Some(spell_out(&codes, there, piece.len, &words)))
+}
+
+/// Write out the words that codes stand for; a code without a word is a missing row.
+fn spell_out(
+    codes: &SharedValues,
+    there: Option<Bits<'_>>,
+    len: usize,
+    words: &NumberChunk,
+) -> NumberChunk {
+    let (values, bits) = match words.values.values().domain() {
+        Common::Float => look_up::<f64>(codes, there, len, words, SharedValues::F64),
+        Common::Signed => look_up::<i64>(codes, there, len, words, SharedValues::I64),
+        Common::Unsigned => look_up::<u64>(codes, there, len, words, SharedValues::U64),
     };
-    Ok(Some(NumberChunk {
+    NumberChunk {
         values,
         validity: Some(SharedBits {
             bytes: Shared::from_vec(bits),
             offset: 0,
         }),
-    }))
+    }
 }
 
 fn look_up<K: Domain>(
     codes: &SharedValues,
     there: Option<Bits<'_>>,
     len: usize,
-    words: &Column<'_>,
+    words: &NumberChunk,
     wrap: fn(Shared<K>) -> SharedValues,
 ) -> (SharedValues, Vec<u8>) {
-    let mut entries = vec![None; words.len()];
-    for task in words.tasks() {
-        words.rows::<K>(task, |row, value| entries[row] = value);
-    }
+    let chunk = words.borrow();
+    let entries: Vec<Option<K>> = (0..chunk.values.len())
+        .map(|row| {
+            let there = chunk.validity.is_none_or(|bits| bits.get(row));
+            there.then(|| entry(chunk.values, row))
+        })
+        .collect();
     let mut bits = vec![0u8; len.div_ceil(8)];
     let mut values = vec![K::default(); len];
     for row in (0..len).filter(|row| there.is_none_or(|bits| bits.get(*row))) {
@@ -564,6 +735,15 @@ fn look_up<K: Domain>(
         }
     }
     (wrap(Shared::from_vec(values)), bits)
+}
+
+fn entry<K: Domain>(values: Values<'_>, row: usize) -> K {
+    match convert::number(values, row) {
+        Number::Whole(value) => u64::try_from(value)
+            .map(K::from_u64)
+            .unwrap_or_else(|_| K::from_i64(value as i64)),
+        Number::Float(bits) => K::from_f64(f64::from_bits(bits)),
+    }
 }
 
 fn read_text(
@@ -671,7 +851,14 @@ fn dtype_name(schema: &ArrowSchema) -> Result<String, Error> {
                 b's' => "datetime",
                 _ => "duration",
             };
-            return Ok(format!("{kind}[{}]", unit.unwrap_or_default()));
+            let unit = unit.unwrap_or_default();
+            // Whatever the zone, its instants are counted in UTC.
+            let zone = if kind == "datetime" && bytes.len() > 4 {
+                ", UTC"
+            } else {
+                ""
+            };
+            return Ok(format!("{kind}[{unit}{zone}]"));
         }
         [b'd', ..] => "decimal",
         [b'z' | b'Z' | b'w', ..] | b"vz" => "binary",

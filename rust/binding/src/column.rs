@@ -2,6 +2,7 @@
 
 use crate::capsule;
 use crate::contents::{Contents, NumberChunk, SharedStrings, TextChunk};
+use crate::convert;
 use crate::errors;
 use crate::memory::{Shared, SharedBits, SharedValues};
 use pyo3::prelude::*;
@@ -16,14 +17,22 @@ pub struct PyColumn {
     name: String,
     #[pyo3(get)]
     dtype: String,
+    /// Why no statistic takes the column; empty if one does.
+    #[pyo3(get)]
+    reason: String,
     contents: Contents,
 }
 
 impl PyColumn {
     pub fn new(name: String, dtype: String, contents: Contents) -> Self {
+        let reason = match &contents {
+            Contents::Unsupported(..) => format!("the type {dtype} is not supported"),
+            _ => String::new(),
+        };
         Self {
             name,
             dtype,
+            reason,
             contents,
         }
     }
@@ -122,13 +131,86 @@ impl PyColumn {
         ))
     }
 
+    #[staticmethod]
+    fn null(name: String, rows: usize) -> Self {
+        let bytes = Shared::from_vec(Vec::new());
+        let chunk = NumberChunk {
+            values: SharedValues::Missing(rows),
+            validity: Some(SharedBits { bytes, offset: 0 }),
+        };
+        Self::new(name, "null".into(), Contents::Numbers(vec![chunk]))
+    }
+
+    #[staticmethod]
+    fn unsupported(
+        name: String,
+        dtype: String,
+        rows: usize,
+        missing: usize,
+        reason: String,
+    ) -> Self {
+        let contents = Contents::Unsupported(rows, missing);
+        Self {
+            name,
+            dtype,
+            reason,
+            contents,
+        }
+    }
+
+    #[getter]
+    fn missing(&self, py: Python<'_>) -> usize {
+        py.detach(|| convert::count_missing(&self.contents))
+    }
+
+    fn scaled(&self, py: Python<'_>, dtype: String, factor: i64) -> PyResult<Self> {
+        let scaled = py.detach(|| convert::scale(&self.contents, factor));
+        let contents = scaled.ok_or_else(|| self.refuse("times"))?;
+        Ok(Self::new(self.name.clone(), dtype, contents))
+    }
+
+    fn named(&self, py: Python<'_>) -> PyResult<Self> {
+        let named = py.detach(|| convert::name_numbers(&self.contents, &self.dtype));
+        let contents = named.ok_or_else(|| self.refuse("numbers"))?;
+        Ok(Self::new(self.name.clone(), "string".into(), contents))
+    }
+
+    fn numbered(&self, py: Python<'_>) -> PyResult<Self> {
+        let strings = self.strings()?;
+        let name = self.name.clone();
+        Ok(match py.detach(|| convert::number_names(&strings)) {
+            Ok(contents) => Self::new(name, convert::width(&contents).into(), contents),
+            Err((examples, rows)) => {
+                let (total, missing) = (self.rows(), convert::count_missing(&self.contents));
+                let quoted = examples.iter().map(|text| format!("{text:?}"));
+                let reason = format!(
+                    "it is declared numeric, but {rows} of {total} rows are no number, such as {}",
+                    quoted.collect::<Vec<_>>().join(", ")
+                );
+                Self::unsupported(name, self.dtype.clone(), total, missing, reason)
+            }
+        })
+    }
+
+    fn few(&self, py: Python<'_>, most: usize) -> Option<Vec<(f64, u64)>> {
+        py.detach(|| convert::count_few(&self.contents, most))
+    }
+
+    fn looks(&self, py: Python<'_>) -> Option<(usize, usize, usize, Vec<String>)> {
+        let found = py.detach(|| convert::look(&self.contents))?;
+        Some((found.rows, found.numbers, found.times, found.examples))
+    }
+
     #[getter]
     fn kind(&self) -> &'static str {
+        if !convert::has_values(&self.contents) {
+            return "null";
+        }
         let temporal = ["date", "time", "duration"]
             .iter()
             .any(|word| self.dtype.starts_with(word));
         match &self.contents {
-            Contents::Unsupported(_) => "unsupported",
+            Contents::Unsupported(..) => "unsupported",
             Contents::Text(_) if self.dtype == "bool" => "boolean",
             Contents::Text(_) => "string",
             Contents::Numbers(_) if self.dtype == "null" => "null",

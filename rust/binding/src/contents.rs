@@ -58,8 +58,8 @@ impl TextChunk {
 pub enum Contents {
     Numbers(Vec<NumberChunk>),
     Text(Vec<TextChunk>),
-    /// A type that no statistic takes, and the number of rows.
-    Unsupported(usize),
+    /// A type that no statistic takes: the number of rows, and how many of them are missing.
+    Unsupported(usize, usize),
 }
 
 impl Contents {
@@ -74,7 +74,7 @@ impl Contents {
                 .map(boolean)
                 .collect::<Option<_>>()
                 .map(Column::new),
-            Contents::Unsupported(_) => None,
+            Contents::Unsupported(..) => None,
         }
     }
 
@@ -95,7 +95,7 @@ impl Contents {
                 chunks.iter().map(|chunk| chunk.values.values().len()).sum()
             }
             Contents::Text(chunks) => chunks.iter().map(|chunk| chunk.borrow().len()).sum(),
-            Contents::Unsupported(rows) => *rows,
+            Contents::Unsupported(rows, _) => *rows,
         }
     }
 }

@@ -15,6 +15,7 @@ mod buffer;
 mod capsule;
 mod column;
 mod contents;
+mod convert;
 mod errors;
 mod functions;
 mod gather;
@@ -22,6 +23,7 @@ mod heap;
 mod memory;
 mod ranks;
 mod results;
+mod written;
 
 use pyo3::prelude::*;
 
