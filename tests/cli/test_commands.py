@@ -314,7 +314,7 @@ class TestBadProjects:
         lines = [
             "import polars as pl",
             "from small_project import read_rows",
-            "from tidewheel.data.sources import read_table",
+            "from tidewheel.data.tables import read_table",
         ]
         lines += [f"def {name}():\n    return {expression}" for name, expression in SOURCES.items()]
         name = f"broken_{small_project.name}".replace("-", "_")
