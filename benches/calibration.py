@@ -1,6 +1,6 @@
 """Calibration by simulation of the code as shipped; writes `docs/calibration.md`.
 
-    python benches/calibration.py              # 15 minutes on one quiet core
+    python benches/calibration.py              # 20 minutes on one quiet core
     python benches/calibration.py psi power    # these sections alone
     python benches/calibration.py --quick      # a tenth of the replications; prints, writes nothing
 
@@ -16,13 +16,16 @@ from pathlib import Path
 
 import calibration_cases as cases
 import calibration_power as power
+import calibration_units as unit_cases
 import numpy as np
 
 SEED = 20_131_020
 LEVEL = 0.05
 #: Standard errors that chance exceeds in one of 500 cells once in twenty runs.
 ERRORS = 3.7
-#: By default; a quarter of an hour on a quiet core.
+#: The same for a single rate: chance exceeds it once in a hundred.
+SINGLE_ERRORS = 2.326
+#: By default; a third of an hour on a quiet core.
 REPLICATIONS = 4_000
 #: Up to so many pairs of rows reports count Kolmogorov-Smirnov's p, and its attainable size is known.
 COUNTED_PAIRS = 1_000_000
@@ -46,6 +49,20 @@ INDICES = {
 UNITS = ((10, 10), (10, 100), (100, 10), (100, 100), (30, 1))
 #: Rows of a unit and intra-unit correlation.
 CORRELATIONS = ((500, 0.002), (60, 0.05))
+#: Units in time order: both sides, correlation within a unit, and whether sizes are equal.
+SERIAL = (
+    ((40, 40), 0.05, True),
+    ((40, 40), 0.3, True),
+    ((40, 40), 0.3, False),
+    ((90, 30), 0.3, True),
+    ((150, 100), 0.3, True),
+    ((20, 20), 0.3, True),
+)
+#: Autoregressions, and the alarms allowed: days that nearly repeat each other cannot be told from drift.
+SERIAL_ALLOWED = {0.0: 0.05, 0.3: 0.07, 0.6: 0.07, 0.9: 0.1}
+#: Shifts in standard deviations whose power is compared with that of permuting whole units.
+SERIAL_SHIFTED = ((0.05, 0.13, True), (0.3, 0.3, True), (0.3, 0.3, False))
+TIED_SIZES = ((50, 50), (500, 500), (500, 5_000))
 THRESHOLD_SIZES = ((500, 500), (5_000, 5_000), (50_000, 50_000), (500, 50_000))
 
 
@@ -58,10 +75,10 @@ class Run:
     def say(self, text: str) -> None:
         print(f"{time.monotonic() - self.start:6.0f} s  {text}", file=sys.stderr, flush=True)
 
-    def rate(self, hits: "list[bool] | np.ndarray", nominal: float = LEVEL) -> str:
+    def rate(self, hits: "list[bool] | np.ndarray", nominal: float = LEVEL, errors: float = ERRORS) -> str:
         """Show a share in percent, in bold if it is above what is allowed."""
         n, share = len(hits), float(np.mean(hits))
-        allowed = nominal + ERRORS * math.sqrt(nominal * (1 - nominal) / n)
+        allowed = nominal + errors * math.sqrt(nominal * (1 - nominal) / n)
         self.failed += share > allowed
         return f"**{share:.1%}**" if share > allowed else f"{share:.1%}"
 
@@ -81,6 +98,10 @@ FEWER = {1_001: 2, 50_000: 10}
 SLOW = 20
 #: And with units, which are drawn one by one.
 UNITS_FEWER = 8
+#: And where units are permuted, or rows.
+SERIAL_FEWER, TIES_FEWER = 4, 2
+#: Share of the power of permuting whole units that must be kept.
+POWER_KEPT = 0.9
 
 
 def replications_for(run: Run, n: int, m: int) -> int:
@@ -140,6 +161,92 @@ def units_table(run: Run, rng: np.random.Generator) -> str:
     return table(head, rows)
 
 
+def serial_table(run: Run, rng: np.random.Generator) -> str:
+    rows = []
+    number = run.replications // SERIAL_FEWER
+    for (sides, icc, equal), (phi, allowed) in itertools.product(SERIAL, SERIAL_ALLOWED.items()):
+        run.say(f"{sides} units in time order, {phi}")
+        row = [
+            f"{sides[0]} + {sides[1]}",
+            f"{unit_cases.ROWS}" + ("" if equal else " on average"),
+            f"{icc}",
+            f"{phi}",
+        ]
+        for kind in unit_cases.KINDS:
+            alarms, undecided, _ = unit_cases.measure_serial(rng, kind, sides, icc, phi, number, equal=equal)
+            row.append(f"{run.rate(alarms, allowed, SINGLE_ERRORS)} ({undecided.mean():.0%})")
+        rows.append([*row, f"{allowed:.0%}"])
+    head = ["units", "rows a unit", "correlation", "autoregression", *unit_cases.KINDS, "allowed"]
+    return f"{table(head, rows)}\n\n{serial_power_table(run, rng, number)}"
+
+
+def serial_power_table(run: Run, rng: np.random.Generator, number: int) -> str:
+    rows = []
+    for icc, shift, equal in SERIAL_SHIFTED:
+        run.say(f"power over units shifted by {shift}")
+        alarms, _, drawn = unit_cases.measure_serial(
+            rng, "numbers", (40, 40), icc, 0.0, number, equal=equal, shift=shift
+        )
+        plain = np.array([unit_cases.permute_plainly(rng, tables) for tables in drawn])
+        ratio = alarms.mean() / plain.mean()
+        # Both tests see the same pairs: the ratio's error is that of the pairs on which they differ.
+        error = (alarms.astype(float) - plain).std() / math.sqrt(number) / plain.mean()
+        bad = ratio + SINGLE_ERRORS * error < POWER_KEPT
+        run.failed += bad
+        shown = f"{ratio:.0%} ± {error:.0%}"
+        sizes = f"{unit_cases.ROWS}" + ("" if equal else " on average")
+        rows.append(
+            [
+                sizes,
+                f"{icc}",
+                f"{shift}",
+                f"{alarms.mean():.1%}",
+                f"{plain.mean():.1%}",
+                f"**{shown}**" if bad else shown,
+            ]
+        )
+    head = [
+        "rows a unit, 40 + 40 units",
+        "correlation",
+        "shift in sd",
+        "power",
+        "permuting whole units",
+        "ratio",
+    ]
+    return table(head, rows)
+
+
+def ties_table(run: Run, rng: np.random.Generator) -> str:
+    rows = []
+    for (name, law), (n, m) in itertools.product(unit_cases.TIED.items(), TIED_SIZES):
+        run.say(f"ties: {name}, {n} and {m} rows")
+        row = [name, f"{n:,}", f"{m:,}"]
+        # A shift that continuous numbers show in about half of the pairs.
+        for moved in (0.0, 2.2 * math.sqrt(1 / n + 1 / m)):
+            number = run.replications // (TIES_FEWER if moved else 1)
+            shipped, continuous, permuted = unit_cases.measure_ties(rng, law, n, m, moved, number)
+            if moved:
+                row += [f"{np.mean(hits):.1%}" for hits in (shipped, continuous, permuted)]
+            else:
+                row += [
+                    run.rate(shipped, errors=SINGLE_ERRORS),
+                    *(f"{np.mean(hits):.1%}" for hits in (continuous, permuted)),
+                ]
+        rows.append(row)
+    head = [
+        "law",
+        "n",
+        "m",
+        "alarms",
+        "continuous law",
+        "permuted rows",
+        "power",
+        "continuous law",
+        "permuted rows",
+    ]
+    return table(head, rows)
+
+
 def discovery_table(run: Run, rng: np.random.Generator) -> str:
     rows = []
     for correlation, shifted, method in itertools.product((0.0, 0.3, 0.8), (0, 20), ("bh", "by")):
@@ -192,7 +299,8 @@ one of 500 cells do once in twenty runs, is in bold.
 
 A replication is a column of a table of 100, or a pair of samples. Each section says how many of them the cells of few
 rows have. From 1,001 rows on both sides together there are half as many, from 50,000 a tenth; for PSI half, and a twentieth
-where its law is simulated for each pair; an eighth with units, a quarter at most at thresholds, a twentieth for power.
+where its law is simulated for each pair; an eighth with units, a quarter with units in time order, a quarter at most at
+thresholds, a twentieth for power.
 
 | replications | 3.7 standard errors at 5 % |
 | --- | --- |
@@ -224,6 +332,23 @@ How often its p-value is at most 0.05: ten quantile bins of a normal law and of 
 Columns whose rows correlate within a unit, compared with `unit=`. Names and shares vary by a Dirichlet law, numbers by a
 normal one; sizes "on average" are exponential. The last column is what happens without `unit`.""",
         units_table,
+    ),
+    "serial": (
+        "Units in time order",
+        """
+Alarms (p at most 0.05, not withheld) where the means of units are an autoregression of order 1, and in brackets how often
+p is withheld because units resemble their neighbours too much. No side has drifted. A rate above what is allowed by more
+than its 99 % binomial bound is in bold. Below, power beside permuting whole units by the distance alone, which keeps its
+level for exchangeable units only; both see the same pairs. Unequal sizes are log-normal. A quarter of the replications.""",
+        serial_table,
+    ),
+    "ties": (
+        "Tied numbers",
+        """
+Alarms of `drift.compare` where values are tied, of the law of continuous samples, and of a permutation test of the rows with
+999 draws; then power after a shift, with half of the replications. A rate above 5 % by more than its 99 % binomial bound is
+in bold.""",
+        ties_table,
     ),
     "discoveries": (
         "Many columns",

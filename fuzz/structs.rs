@@ -293,13 +293,13 @@ impl Plan {
             arrays,
             fails: dice.lie(Lie::Stream, 4),
         };
-        let mut stream = ArrowArrayStream::empty();
-        stream.get_schema = (!dice.lie(Lie::Stream, 8)).then_some(get_schema);
-        stream.get_next = (!dice.lie(Lie::Stream, 8)).then_some(get_next);
-        stream.get_last_error = dice.one_in(2).then_some(get_last_error);
-        stream.release = Some(release_stream);
-        stream.private_data = Box::into_raw(Box::new(holder)).cast();
-        stream
+        ArrowArrayStream {
+            get_schema: (!dice.lie(Lie::Stream, 8)).then_some(get_schema),
+            get_next: (!dice.lie(Lie::Stream, 8)).then_some(get_next),
+            get_last_error: dice.one_in(2).then_some(get_last_error),
+            release: Some(release_stream),
+            private_data: Box::into_raw(Box::new(holder)).cast(),
+        }
     }
 }
 

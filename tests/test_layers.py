@@ -1,6 +1,7 @@
 """The layers of the house: upper packages import lower ones, never the reverse, never in a circle."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "python" / "tidewheel"
 LAYERS = {
     "errors": 0,
     "_native": 0,
+    "measures": 0,
     "drift": 1,
     "project": 1,
     "data": 2,
@@ -45,7 +47,7 @@ ONLY_IN = {
 }
 
 STANDARD_LIBRARY_ALONE = {"errors", "_native"}
-NUMPY_ALONE = {"drift"}
+NUMPY_ALONE = {"drift", "measures"}
 
 
 def modules() -> dict[str, Path]:
@@ -119,6 +121,8 @@ def test_third_parties_stay_in_their_rooms(name: str) -> None:
         )
         if here in STANDARD_LIBRARY_ALONE:
             assert top not in {"numpy", "polars"}, f"tidewheel.{name} imports {top}"
+        if here == "measures":
+            assert top in {*sys.stdlib_module_names, "numpy", "tidewheel"}, f"tidewheel.{name} imports {top}"
         if here in NUMPY_ALONE and at_top and top == "polars":
             pytest.fail(f"tidewheel.{name} imports polars; the base install has NumPy alone")
         if top == "ray":

@@ -2,7 +2,8 @@
 
 Every function that reads columns releases the interpreter lock while it works, and raises the classes of `tidewheel.errors`.
 `threads=None` means `TIDEWHEEL_THREADS`, else one thread per core, and one thread below 262,144 rows. Results never depend
-on the number of threads.
+on the number of threads. Threads that are no whole number of at least 1, as an argument or in that variable, raise
+InputError (InputTypeError for an argument of another type).
 """
 
 from typing import Any, Literal, final
@@ -326,11 +327,15 @@ def count_slots(
     """Count finite values between edges: slot i holds `edges[i-1] <= x < edges[i]`, the outer slots are open.
 
     With `closed=True` the last edge belongs to the slot below it, so that slots 1 to B are NumPy's bins. Cost: O(n) for up
-    to 16 edges and, with even edges, beyond. Raises InputError for edges that do not increase strictly.
+    to 16 edges and, with even edges, beyond. Raises InputError for edges that do not increase strictly, are
+    missing or NaN.
     """
 
 def sum_weights(column: Column, weights: Column, edges: Column) -> list[float]:
-    """Sum the weights of the finite values per slot, as `count_slots(closed=True)` cuts them, in the order of the rows."""
+    """Sum the weights of the finite values per slot, as `count_slots(closed=True)` cuts them, in the order of the rows.
+
+    Raises InputError for a weight that is missing, NaN or infinite.
+    """
 
 def psi(reference: list[int], current: list[int], smoothing: str, clip: float = 0.0) -> float:
     """Compute `sum (p - q) ln(p / q)` of two vectors of counts; bins empty on both sides are left out first."""
@@ -403,11 +408,11 @@ def compare_categories(
 def encode_units(column: Column) -> Units:
     """Give each row the code of its value."""
 
-def count_numbers_by_unit(column: Column, edges: Column, units: Units) -> list[int]:
-    """Count rows per unit and slot, row by row of a table; two more places take infinite and missing (or NaN) rows."""
+def count_numbers_by_unit(column: Column, edges: Column, units: Units) -> bytes:
+    """Count rows per unit and slot (uint64), row by row of a table; two more places take infinite and missing (NaN) rows."""
 
-def count_names_by_unit(column: Column, names: list[str], units: Units) -> list[int]:
-    """Count rows per unit and name, row by row of a table; two more places take other strings and missing rows."""
+def count_names_by_unit(column: Column, names: list[str], units: Units) -> bytes:
+    """Count rows per unit and name (uint64), row by row of a table; two more places take other strings and missing rows."""
 
 def gather_numbers(column: Column, rows: Column) -> tuple[bytes, bytes]:
     """Read single rows: their numbers (float64; 0 where missing), and a byte each, 0 where missing.

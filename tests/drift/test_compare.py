@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import sys
 
 import numpy as np
@@ -173,7 +174,7 @@ REFUSED = {
         {"a": [1.0]},
         {"exclude": "a"},
         InputTypeError,
-        "got the single string 'a'",
+        "`exclude` must be a list of names; got 'a'",
     ),
     "unknown column": (
         {"a": [1.0]},
@@ -423,7 +424,7 @@ def test_counts_per_unit_are_those_of_numpy(rng):
     units = _native.encode_units(inputs.read_array("unit", unit))
     edges = [-1.0, 0.0, 1.0]
     flat = _native.count_numbers_by_unit(inputs.read_array("x", values), inputs.read_array("e", edges), units)
-    found = np.array(flat).reshape(units.count, 6)
+    found = np.frombuffer(flat, dtype=np.int64).reshape(units.count, 6)
     for code, one in enumerate(dict.fromkeys(unit.tolist())):
         here = values[unit == one]
         expected = [*np.histogram(here, [-1e9, *edges, 1e9])[0], np.isinf(here).sum(), np.isnan(here).sum()]
@@ -516,3 +517,78 @@ def test_wasserstein_in_interquartile_ranges(values, spread):
     assert found == {"wasserstein": pytest.approx(3.0)} | (
         {} if spread is None else {"wasserstein_iqr": pytest.approx(3 / spread)}
     )
+
+
+#: Few rows, of which bounds are cut off at 0 and 1, and which part says how many more would decide.
+UNDECIDED = {
+    "one row": ([1.0], [2.0]),
+    "two rows": ([0.0, 2.0], [1.0, 3.0]),
+    "five rows": ([0, 1, 2, 3, 4], [3, 4, 5, 6, 7]),
+    "sizes that differ": ([0, 1, 2], [1, 2, 3, 4, 5, 6, 7]),
+    "a distance below the threshold": (list(range(50)), [*range(48), 60, 61]),
+    "names": (list("aab"), list("abb")),
+    "names that hardly differ": (list("aaab") * 25, [*(list("aaab") * 24), *"abbb"]),
+    "missing rows": ([1, None, 3, 4], [1, 2, 3, 4]),
+    "NaN rows": ([1.0, np.nan, 3, 4, 5, 6], [1.0, 2, 3, 4, 5, 6]),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), UNDECIDED.values(), ids=UNDECIDED.keys())
+def test_so_many_times_the_rows_do_decide(one, other):
+    def decide(times):
+        return drift.compare({"x": one * times}, {"x": other * times})["x"]
+
+    asked = decide(1)
+    assert asked.verdict == "undecided"
+    said = float(re.search(r"about ([\d,.]+) times as many rows", asked.reason)[1].replace(",", ""))
+    first = next(times for times in range(1, 2_000) if decide(times).verdict != "undecided")
+    # Two digits are said; rows come in whole numbers.
+    assert first - 1 <= said * 1.05
+    assert said * 0.95 <= first
+
+
+def test_so_many_times_the_units_do_decide():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 0.4, (16, 1)) + np.repeat([0.0, 0.8], 8)[:, None]
+    rows = rng.normal(centres, 1, (16, 40))
+
+    def decide(times):
+        units = np.repeat(np.arange(8 * times), 40)
+        one, other = ({"x": np.tile(side.ravel(), times), "u": units} for side in (rows[:8], rows[8:]))
+        return drift.compare(one, other, unit="u")["x"]
+
+    asked = decide(1)
+    assert asked.verdict == "undecided"
+    said = float(re.search(r"about ([\d,.]+) times as many units", asked.reason)[1])
+    first = next(times for times in range(1, 100) if decide(times).verdict != "undecided")
+    # The spread between units is estimated anew from more of them, so this holds to a quarter.
+    assert 0.75 * (first - 1) <= said <= 1.25 * first
+
+
+def test_bounds_of_a_share_are_shares():
+    *_, unseen = drift.compare({"x": ["u"] * 10}, {"x": ["v"] * 10})["x"].parts
+    assert (unseen.name, unseen.effect.upper) == ("unseen", 1.0)
+
+
+IQR = {
+    "small": (np.arange(200), 50),
+    "near 2^62": (np.arange(200) + 2**62, 50),
+    "unsigned, near 2^64": (np.arange(200, dtype=np.uint64) + np.uint64(2**64 - 1_000), np.uint64(50)),
+    "negative": (np.arange(200) + np.int64(-(2**63)), 50),
+    "floats": (np.arange(200.0), 50.0),
+}
+
+
+@pytest.mark.parametrize(("values", "shift"), IQR.values(), ids=IQR.keys())
+def test_interquartile_ranges_of_large_integers(values, shift):
+    # By hand: order statistics 50 and 150 lie 100 apart, and all rows moved by 50.
+    found = drift.compare({"x": values}, {"x": values + shift}, statistics=["wasserstein"])["x"].statistics
+    assert found == {"wasserstein": 50.0, "wasserstein_iqr": 0.5}
+
+
+def test_wasserstein_in_an_interquartile_range_that_is_no_float():
+    greatest = np.finfo(np.float64).max
+    reference, current = [-greatest] * 50 + [greatest] * 50, [-greatest] * 25 + [greatest] * 75
+    found = drift.compare({"x": reference}, {"x": current}, statistics=["wasserstein"])["x"].statistics
+    # A quarter of the rows moves by the whole range between the quartiles.
+    assert found["wasserstein_iqr"] == pytest.approx(0.25)

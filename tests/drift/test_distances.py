@@ -422,3 +422,63 @@ def test_refusals_of_tests(function, samples, options, error, text):
     with pytest.raises(error) as caught:
         function(*samples, **options)
     assert text in str(caught.value)
+
+
+def far_apart(name, rows):
+    """Two samples near the ends of the range of floats; the distances of their values are more than a float holds."""
+    rng = np.random.default_rng(5)
+    greatest = np.finfo(np.float64).max
+    make = {
+        "two values": lambda: rng.choice([-1.0, 1.0], rows),
+        "one of them spread": lambda: np.where(rng.random(rows) < 0.3, -1.0, rng.uniform(0.9, 1, rows)),
+        "steps": lambda: rng.integers(-50, 51, rows) / 50,
+        "even": lambda: rng.uniform(-1, 1, rows),
+    }[name]
+    return make() * greatest, make() * greatest * 0.97
+
+
+def area(reference, current, power):
+    """`int |F - G|^power` in fractions."""
+    places = sorted({*reference, *current})
+    below = [np.searchsorted(np.sort(side), places, side="right").tolist() for side in (reference, current)]
+    n, m = len(reference), len(current)
+    gaps = zip(places, places[1:], *below, strict=False)
+    return sum(
+        abs(Fraction(i, n) - Fraction(j, m)) ** power * (Fraction(b) - Fraction(a)) for a, b, i, j in gaps
+    )
+
+
+@pytest.mark.parametrize("rows", [3, 1_000, 20_000])
+@pytest.mark.parametrize("name", ["two values", "one of them spread", "steps", "even"])
+def test_wasserstein_near_the_greatest_floats(name, rows):
+    reference, current = far_apart(name, rows)
+    expected = area(reference.tolist(), current.tolist(), 1)
+    expected = float(expected) if expected <= np.finfo(np.float64).max else np.inf
+    assert drift.wasserstein(reference, current).statistic == pytest.approx(expected, rel=1e-12)
+
+
+def test_wasserstein_of_many_rows_near_the_greatest_floats():
+    # Sums over cells overflow here: former code gave 0.
+    reference, current = far_apart("steps", 150_000)
+    expected = area(reference.tolist(), current.tolist(), 1)
+    assert drift.wasserstein(reference, current).statistic == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_distances_that_are_the_greatest_float_or_more():
+    greatest = np.finfo(np.float64).max
+    assert drift.wasserstein([-greatest, greatest], [greatest, greatest]).statistic == greatest
+    assert drift.wasserstein([0.0], [greatest]).statistic == greatest
+    # Twice the greatest float, which is none.
+    assert drift.wasserstein([-greatest], [greatest]).statistic == np.inf
+    assert drift.energy_distance([-greatest], [greatest]).statistic == pytest.approx(
+        2 * np.sqrt(greatest), rel=1e-15
+    )
+
+
+@pytest.mark.parametrize("name", ["two values", "steps", "even"])
+def test_energy_distance_near_the_greatest_floats(name):
+    reference, current = far_apart(name, 500)
+    quarter = area(reference.tolist(), current.tolist(), 2) / 2
+    assert drift.energy_distance(reference, current).statistic == pytest.approx(
+        2 * np.sqrt(float(quarter)), rel=1e-12
+    )

@@ -419,14 +419,6 @@ def test_nan_among_strings_is_missing():
     assert (report["a"].missing_reference, report["a"].missing_current) == (0.5, 0.5)
 
 
-@pytest.mark.parametrize(
-    "frame", [pd.DataFrame({"x": [1.0]}), pl.DataFrame({"x": [1.0]}), pa.table({"x": [1.0]})]
-)
-def test_a_table_is_no_array(frame):
-    with pytest.raises(InputError, match="'reference' must be one-dimensional; got a table of type"):
-        drift.ks(frame, frame)
-
-
 def test_parquet_that_grew_is_scanned_in_any_order(tmp_path):
     x = np.arange(500.0)
     profile = drift.Profile.fit({"x": x})

@@ -1,6 +1,7 @@
 """`drift.histogram` against `numpy.histogram`."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -64,6 +65,28 @@ def test_weights_are_summed_per_bin(rng):
     assert counts == pytest.approx(np.histogram(values, 20, weights=weights)[0])
 
 
+def test_weights_may_be_negative_and_values_missing():
+    # NumPy's convention for the signs; a value without a bin takes its own weight with it and shifts no other.
+    counts, _ = drift.histogram(
+        [0.0, None, 1.0, np.nan, 1.5], [0, 1, 2], weights=[-1.0, 8.0, 2.0, 16.0, -0.5]
+    )
+    assert counts.tolist() == [-1.0, 1.5]
+    counts, _ = drift.histogram(
+        np.ma.array([0.0, 9.0, 1.0], mask=[0, 1, 0]), [0, 1, 2], weights=[1.0, 8.0, 2.0]
+    )
+    assert counts.tolist() == [1.0, 2.0]
+
+
+def test_even_edges_between_the_ends_of_floats():
+    greatest = np.finfo(np.float64).max
+    values = np.array([-greatest, -1.0, 1.0, greatest])
+    counts, edges = drift.histogram(values, 4)
+    # By fractions: -1, -1/2, 0, 1/2 and 1 times the greatest float.
+    assert edges == pytest.approx([-greatest, -greatest / 2, 0.0, greatest / 2, greatest], rel=1e-15)
+    assert counts.tolist() == [1, 1, 1, 1]
+    assert drift.fit_bins(values, bins=4, strategy="uniform").edges[1:-1].tolist() == edges[1:-1].tolist()
+
+
 EDGE_CASES = {
     "empty": ([], 3, None, [0, 0, 0]),
     "one value": ([5.0], 2, None, [0, 1]),
@@ -90,7 +113,7 @@ REFUSED = {
         "got 1 missing, NaN or infinite: pass `range`",
     ),
     "no bins": ({"values": [1.0], "bins": 0}, InputError, "`bins` must be at least 1; got 0"),
-    "one edge": ({"values": [1.0], "bins": [1.0]}, InputError, "`edges` must hold at least 2 values; got 1"),
+    "one edge": ({"values": [1.0], "bins": [1.0]}, InputError, "`bins` must hold at least 2 edges; got 1"),
     "tied edges": ({"values": [1.0], "bins": [1, 2, 2]}, InputError, "got 2.0 after 2.0 at index 2"),
     "falling edges": ({"values": [1.0], "bins": [3, 5, 3]}, InputError, "got 3.0 after 5.0 at index 2"),
     "falling range": (
@@ -101,6 +124,31 @@ REFUSED = {
     "infinite range": ({"values": [1.0], "range": (0, np.inf)}, InputError, "must be finite"),
     "weights of another length": ({"values": [1.0], "weights": [1.0, 2.0]}, InputError, "got 2 for 1"),
     "strings": ({"values": ["a"]}, InputTypeError, "'values' must hold numbers; got string"),
+    "a NaN weight": (
+        {"values": [1.0, 2.0], "weights": [1.0, np.nan]},
+        InputError,
+        "`weights` must hold a number everywhere; got a missing value or NaN at index 1",
+    ),
+    "a missing weight": (
+        {"values": [1.0, 2.0], "weights": pa.array([None, 1.0])},
+        InputError,
+        "got a missing value or NaN at index 0",
+    ),
+    "a masked weight": (
+        {"values": [1.0, 2.0], "weights": np.ma.array([1.0, 2.0], mask=[0, 1])},
+        InputError,
+        "got a missing value or NaN at index 1",
+    ),
+    "an infinite weight": (
+        {"values": [1.0, 2.0], "weights": [1.0, -np.inf]},
+        InputError,
+        "`weights` must be finite; got -inf at index 1",
+    ),
+    "times for weights": (
+        {"values": [1.0], "weights": np.array([1], "m8[s]")},
+        InputTypeError,
+        "`weights` must hold numbers; got duration[s]",
+    ),
     "edges of two dimensions": ({"values": [1.0], "bins": np.ones((2, 2))}, InputError, "got 2 dimensions"),
 }
 

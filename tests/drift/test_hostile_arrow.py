@@ -1,11 +1,12 @@
 """Arrow structs that lie: an error in words, never a crash. `make fuzz` looks for more; what it finds is pinned here."""
 
 import ctypes
+import threading
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int64, c_void_p, py_object
 
 import pytest
 
-from tidewheel import _native
+from tidewheel import _native, drift
 from tidewheel.errors import InputError, InputTypeError
 
 
@@ -222,3 +223,97 @@ def test_bytes_of_a_part_reach_to_the_end_of_the_whole():
     column = Hostile(b"u", [None, offsets(0, 1, 10**9, 2), b"ab"], 3)
     (read_column,) = _native.read_table(table(column))
     assert len(read_column) == 2
+
+
+def endless(rows=1 << 40):
+    """Nulls without a buffer: more of them than any memory holds, and nothing that has to be read."""
+    return Hostile(b"n", [], rows)
+
+
+X = [1.0, 2.0, 3.0]
+NO_NUMBER = "must each hold at least one number; got"
+OF_ENDLESS = {
+    "ks": (lambda: drift.ks(endless(), X), NO_NUMBER),
+    "ks of a fitted reference": (lambda: drift.ks(drift.fit_ks(X), endless()), NO_NUMBER),
+    "fit_ks": (lambda: drift.fit_ks(endless()), "must hold at least one number; got none"),
+    "psi": (lambda: drift.psi(endless(), X), "must hold at least one finite value; got none"),
+    "wasserstein": (lambda: drift.wasserstein(X, endless()), NO_NUMBER),
+    "energy_distance": (lambda: drift.energy_distance(endless(), X), NO_NUMBER),
+    "cramer_von_mises": (lambda: drift.cramer_von_mises(endless(), X), NO_NUMBER),
+    "weights": (
+        lambda: drift.histogram(X, [0, 4], weights=endless(3)),
+        "got a missing value or NaN at index 0",
+    ),
+    "units": (
+        lambda: drift.compare({"u": endless(1 << 48)}, {"u": endless(1 << 48)}, columns=["u"], unit="u"),
+        "must have no more rows than memory holds codes for; got 281474976710656",
+    ),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("call", "text"), OF_ENDLESS.values(), ids=OF_ENDLESS.keys())
+def test_lengths_without_memory_take_none(call, text):
+    # Former code asked for memory for each row, and the process ended.
+    with pytest.raises(InputError) as caught:
+        call()
+    assert text in str(caught.value)
+
+
+def test_endless_nulls_are_counted():
+    counts, _ = drift.histogram(endless(), [0, 1])
+    assert counts.tolist() == [0]
+    assert drift.compare({"x": endless()}, {"x": X})["x"].n_reference == 1 << 40
+
+
+def test_a_capsule_is_taken_once():
+    source, rounds, workers = doubles(64), 20, 4
+    ready, taken, errors = threading.Barrier(workers), [0] * workers, set()
+    shared = [source.__arrow_c_array__()]
+
+    class Shared:
+        """Hands out the same capsules again and again, as nobody should."""
+
+        def __arrow_c_array__(self, requested_schema=None):
+            return shared[0]
+
+    def work(index):
+        ready.wait(60)
+        for _ in range(rounds):
+            try:
+                taken[index] += len(_native.read_array("x", Shared()))
+            except InputError as error:
+                errors.add(str(error))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(taken) == 64
+    assert errors == {"the Arrow capsule was consumed before; make a new one"}
+
+
+class Odd:
+    """Says that it is an Arrow array, and gives something else."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def __arrow_c_array__(self, requested_schema=None):
+        return self.given
+
+
+ODD = {
+    "nothing": (None, "`__arrow_c_array__` must give a schema and an array, both in capsules"),
+    "one capsule": (doubles().__arrow_c_array__()[:1], "must give a schema and an array"),
+    "no capsules": ((1, 2), 'must give a capsule named "arrow_array"; got another int'),
+    "the wrong way round": (doubles().__arrow_c_array__()[::-1], 'must give a capsule named "arrow_array"'),
+}
+
+
+@pytest.mark.parametrize(("given", "text"), ODD.values(), ids=ODD.keys())
+def test_what_is_no_capsule_is_refused(given, text):
+    with pytest.raises(InputTypeError) as caught:
+        _native.read_array("x", Odd(given))
+    assert text in str(caught.value)

@@ -391,3 +391,31 @@ def test_columns_keep_numpy_memory_alive():
     del column
     gc.collect()
     assert alive() is None
+
+
+WORDS = {
+    "double": pa.array([1.0, np.nan, None, np.inf]),
+    "single": pa.array([1.0, np.nan, None, np.inf], pa.float32()),
+    "half": pa.array(
+        np.array([1.0, np.nan, 2.0, np.inf], np.float16), pa.float16(), mask=np.array([0, 0, 1, 0], bool)
+    ),
+}
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS.keys())
+def test_nan_in_a_dictionary_is_nan(words):
+    codes = pa.array([0, 1, 2, 3, None, 1], pa.int8())
+    coded = pa.DictionaryArray.from_arrays(codes, words)
+    plain = pa.array([1.0, np.nan, None, np.inf, None, np.nan])
+    for found in (drift.ks(coded, [1.0]), drift.ks(plain, [1.0])):
+        assert (found.beside.missing[0], found.beside.nan[0], found.beside.infinite[0], found.n) == (
+            2,
+            2,
+            1,
+            2,
+        )
+    many = {"c": pa.chunked_array([coded] * 100)}, {"c": pa.chunked_array([plain] * 100)}
+    column = drift.compare(*many)["c"]
+    assert (column.nan_reference, column.nan_current) == (200 / 600, 200 / 600)
+    assert (column.missing_reference, column.missing_current) == (200 / 600, 200 / 600)
+    assert [part.effect.value for part in column.parts] == [0.0] * 4

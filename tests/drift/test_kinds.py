@@ -169,9 +169,7 @@ def test_wrong_declarations_are_refused(kinds, error, text):
 def test_names_of_columns_are_a_sequence():
     one = {"a": np.arange(300.0), "b": np.arange(300.0), "ab": np.arange(300.0)}
     for call in (lambda c: drift.compare(one, one, columns=c), lambda c: drift.Profile.fit(one, columns=c)):
-        with pytest.raises(
-            InputTypeError, match="`columns` must be a sequence of names; got the single string 'ab'"
-        ):
+        with pytest.raises(InputTypeError, match="`columns` must be a list of names; got 'ab'"):
             call("ab")
         with pytest.raises(InputError, match="`columns` must name at least one column; got none"):
             call([])

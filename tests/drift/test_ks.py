@@ -247,9 +247,9 @@ REFUSED = {
         ([1.0], [1.0]),
         {"method": "best"},
         UnknownNameError,
-        '"exact", "asymp", "accurate"; got "best"',
+        "'exact', 'asymp', 'accurate'; got 'best'",
     ),
-    "alternative": (([1.0], [1.0]), {"alternative": "more"}, UnknownNameError, '"greater"; got "more"'),
+    "alternative": (([1.0], [1.0]), {"alternative": "more"}, UnknownNameError, "'greater'; got 'more'"),
     "times of two kinds": (
         (np.array([1], "M8[s]"), np.array([1], "m8[s]")),
         {},

@@ -353,7 +353,7 @@ REFUSED = {
     "promise": (
         lambda: Monitor(PROFILE, promise="never"),
         UnknownNameError,
-        "`promise` must be 'ever' or 'run length'; got 'never'",
+        "`promise` must be one of 'ever', 'run length'; got 'never'",
     ),
     "run length": (
         lambda: Monitor(PROFILE, promise="run length", run_length=0),

@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,7 +189,7 @@ REFUSED = {
     ),
     "empty current": (([1.0], []), {}, InputError, "both sides must hold at least one value; got 1 and 0"),
     "bins": (([1.0], [1.0]), {"bins": 0}, InputError, "`bins` must be at least 1; got 0"),
-    "edges": (([1.0], [1.0]), {"bins": [0, 2, 1, 3]}, InputError, "got 1.0 after 2.0 at index 1"),
+    "edges": (([1.0], [1.0]), {"bins": [0, 2, 1, 3]}, InputError, "got 1.0 after 2.0 at index 2"),
     "strategy": (
         ([1.0], [1.0]),
         {"strategy": "sturges"},
@@ -218,3 +219,60 @@ def test_refusals(samples, options, error, text):
     with pytest.raises(error) as caught:
         drift.psi(*samples, **options)
     assert text in str(caught.value)
+
+
+TIMES = np.datetime64("2026-01-01", "ms") + np.arange(1_000) * np.timedelta64(3_600_000, "ms")
+
+
+@pytest.mark.parametrize("unit", ["us", "ns", "s", "D"])
+@pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+def test_bins_of_times_count_other_units_where_they_belong(strategy, unit):
+    bins = drift.fit_bins(TIMES, strategy=strategy)
+    assert drift.psi(bins, TIMES).statistic == 0.0
+    current = TIMES.astype(f"M8[{unit}]")
+    expected = drift.psi(bins, current.astype("M8[ms]")).current_counts
+    for found in (drift.psi(bins, current), drift.psi(TIMES, current, strategy=strategy)):
+        assert found.current_counts == expected
+    with pytest.raises(
+        InputTypeError, match=r"must hold datetime\[ms\] as `reference` does; got datetime\[us, UTC\]"
+    ):
+        drift.psi(bins, pa.array([0], pa.timestamp("us", "UTC")))
+
+
+def test_bins_of_numbers_take_no_times():
+    bins = drift.fit_bins(np.arange(100.0))
+    with pytest.raises(InputTypeError, match=r"must hold numbers as `reference` does; got datetime\[ms\]"):
+        drift.psi(bins, TIMES)
+    # Of numbers all types go together.
+    assert drift.psi(bins, np.arange(100, dtype=np.int16)).statistic == 0.0
+    assert (bins.dtype, bins.kind) == ("float64", "number")
+
+
+def test_edges_of_times_are_read_in_the_unit_of_the_values():
+    edges = np.array(["2026-01-01", "2026-01-11", "2026-03-01"], "M8[ms]")
+    assert drift.fit_bins(TIMES, bins=edges).counts == (240, 760)
+    assert drift.fit_bins(TIMES, bins=edges.astype("M8[D]")).counts == (240, 760)
+    with pytest.raises(
+        InputTypeError,
+        match=r"`bins` must not have a finer unit than the values; got datetime\[us\] for datetime\[ms\]",
+    ):
+        drift.fit_bins(TIMES, bins=edges.astype("M8[us]"))
+    with pytest.raises(
+        InputTypeError, match=r"`bins` must hold datetime\[ms\] as `reference` does; got duration"
+    ):
+        drift.fit_bins(TIMES, bins=edges.astype(np.int64).astype("m8[ms]"))
+
+
+class Once:
+    """An Arrow array that gives itself away once, as a stream does."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __arrow_c_array__(self, requested_schema=None):
+        values, self._values = self._values, None
+        return values.__arrow_c_array__()
+
+
+def test_a_reference_is_read_once():
+    assert drift.psi(Once(pa.array([1.0, 2.0, 3.0])), [1.0, 2.0, 3.0]).statistic == 0.0

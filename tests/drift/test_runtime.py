@@ -1,5 +1,6 @@
 """Threads, forks, the interpreter lock, vector tiers, imports."""
 
+import ctypes
 import multiprocessing
 import os
 import platform
@@ -216,3 +217,38 @@ def test_memory_stays_from_call_to_call():
     # What the user has settled stays so.
     given_back = run(FAULTS, MALLOC_TRIM_THRESHOLD_="131072").split()
     assert max(map(int, given_back)) > 100
+
+
+MAPPED = """
+import ctypes
+import numpy
+
+class Memory(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype, libc.malloc.restype, libc.malloc.argtypes = Memory, ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+
+def is_mapped():
+    before = libc.mallinfo2().hblks
+    block = libc.malloc(6 << 20)
+    mapped = libc.mallinfo2().hblks > before
+    libc.free(block) if not mapped else None
+    return mapped
+
+before = is_mapped()
+from tidewheel import drift
+names = [getattr(drift, name) for name in drift.__all__]
+print(before, is_mapped())
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="asks glibc (2.33 or newer) how it takes memory",
+)
+def test_import_leaves_the_allocator_alone():
+    # From which size on a block is mapped by itself is the program's to settle until it calls something.
+    assert run(MAPPED).split() == ["True", "True"]

@@ -6,18 +6,19 @@ watches streams of independent rows instead, and needs no chunks.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tidewheel import _native
+from tidewheel.drift import arguments
 from tidewheel.drift.divergences import chi_square_of_counts
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.profiled import BESIDE, LACKING, Numbers, Others, Profiled, Words
 from tidewheel.drift.states import Counts
-from tidewheel.errors import InputError, UnknownNameError
+from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: With fewer chunks the least p-value that there can be, 1 / (chunks + 1), is above 0.05.
 LEAST_CHUNKS = 19
@@ -113,10 +114,14 @@ class ChunkThresholds:
             >>> thresholds.pvalue(today) == 1 / 31
             True
         """
-        if isinstance(statistic, str) and statistic not in _NAMED:
+        arguments.check_instance("profile", profile, Profile)
+        if not callable(statistic) and (not isinstance(statistic, str) or statistic not in _NAMED):
             raise UnknownNameError(
                 f"`statistic` must be one of {', '.join(map(repr, _NAMED))} or a function; got {statistic!r}"
             )
+        if isinstance(chunks, str | bytes | Mapping) or not isinstance(chunks, Iterable):
+            raise InputTypeError(f"`chunks` must be a list of windows or tables; got {type(chunks).__name__}")
+        chunks = list(chunks)
         if len(chunks) < LEAST_CHUNKS:
             raise InputError(
                 f"`chunks` must be at least {LEAST_CHUNKS}: the least p-value of K chunks is 1 / (K + 1), which is above "

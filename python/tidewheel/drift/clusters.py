@@ -6,10 +6,12 @@ rho is estimated by the one-way analysis of variance over units (Donner and Kova
 same column; how well it is known is Satterthwaite's (1946) approximation. Pure: counts in, numbers out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from tidewheel.measures import serial
 
 #: The current sample helps to estimate rho from this many units on; with fewer its own mean is hardly known.
 UNITS_TO_JOIN = 5
@@ -46,6 +48,11 @@ class Design:
         """Degrees of freedom of the variance that all shares have together; None when rows are taken as independent."""
         return None if self.df is None else max(1.0, self.df * self.dimension)
 
+    def repeat(self, times: float) -> "Design":
+        """Give the design of so many times as many rows, or units, of the same kind."""
+        df = None if self.df is None else self.df * times
+        return replace(self, n=self.n * times, m=self.m * times, df=df)
+
 
 def independent(n: int, m: int) -> Design:
     """Take rows as independent."""
@@ -53,7 +60,7 @@ def independent(n: int, m: int) -> Design:
 
 
 def estimate_design(
-    reference: npt.NDArray[np.integer], current: npt.NDArray[np.integer], *, ordered: bool
+    reference: npt.NDArray[np.integer], current: npt.NDArray[np.integer], *, ordered: bool, phi: float = 0.0
 ) -> Design:
     """Estimate the design from counts per unit and class.
 
@@ -62,6 +69,8 @@ def estimate_design(
         current: The same of the current sample.
         ordered: True when classes are bins in order: then the shares below each edge are pooled (what the
             Kolmogorov-Smirnov distance is made of), else the shares of each class.
+        phi: Serial dependence of the units, which are in time order then (`measures.serial`). The part of a sample's
+            variance that is between units grows by `serial.inflate`, and degrees of freedom shrink.
 
     Returns:
         The design. Rows of the current sample are deflated by the reference's correlation at their own unit sizes, so a
@@ -78,17 +87,22 @@ def estimate_design(
     )
     spread = _spread(samples, np.ones_like(shares) if ordered else np.maximum(shares, 1e-12))
     rho = spread.correlation
-    effects = _effect(one, rho), _effect(other, rho)
-    df = spread.df(samples, [one, other])
+    if phi > 0 and spread.df_within <= 0:
+        rho = 1.0  # One row a unit: all of the variance is between units.
+    effects = _effect(one, rho, phi), _effect(other, rho, phi)
+    df = serial.discount_df(spread.df(samples, [one, other]), phi)
     return Design(n / effects[0], m / effects[1], rho, df, effects[1], spread.dimension)
 
 
 def _shares_wanted(table: npt.NDArray[np.integer], ordered: bool) -> _FloatArray:
     """Turn counts into those below each edge, or leave them, with the unit's rows as last column; drop empty units."""
-    table = table[table.sum(axis=1) > 0]
-    cumulated = table.cumsum(axis=1)
-    classes = cumulated[:, :-1] if ordered else table
-    return np.column_stack([classes, cumulated[:, -1:]]).astype(np.float64)
+    rows = table.sum(axis=1)
+    if not rows.all():
+        table, rows = table[rows > 0], rows[rows > 0]
+    classes = table.cumsum(axis=1)[:, :-1] if ordered else table
+    wanted = np.empty((len(table), classes.shape[1] + 1))
+    wanted[:, :-1], wanted[:, -1] = classes, rows
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +159,14 @@ def _spread(samples: list[_FloatArray], scale: _FloatArray) -> _Spread:
     for table in samples:
         n_k = table[:, -1:]
         n = n_k.sum()
-        shares = table[:, :-1] / n_k
-        off = np.sqrt(n_k / scale) * (shares - table[:, :-1].sum(axis=0) / n)
-        scatter += off.T @ off
-        within += float((n_k * shares * (1 - shares) / scale).sum())
+        mean = table[:, :-1].sum(axis=0) / n
+        # Block by block: many units take no copies of their table.
+        for start in range(0, len(table), serial.BLOCK):
+            part = slice(start, start + serial.BLOCK)
+            shares = table[part, :-1] / n_k[part]
+            off = np.sqrt(n_k[part] / scale) * (shares - mean)
+            scatter += off.T @ off
+            within += float((n_k[part] * shares * (1 - shares) / scale).sum())
         size += float(n - (n_k**2).sum() / n)
         rows, units = rows + float(n), units + len(table)
     df_between, df_within = units - len(samples), rows - units
@@ -164,7 +182,10 @@ def _spread(samples: list[_FloatArray], scale: _FloatArray) -> _Spread:
     )
 
 
-def _effect(table: _FloatArray, rho: float) -> float:
+def _effect(table: _FloatArray, rho: float, phi: float) -> float:
     n_k = table[:, -1]
     n = n_k.sum()
-    return max(1.0, float(1 + ((n_k**2).sum() / n - 1) * rho)) if n else 1.0
+    if not n:
+        return 1.0
+    inflation = serial.inflate(n_k, phi) if phi > 0 else 1.0
+    return max(1.0, float(1 + ((n_k**2).sum() / n * inflation - 1) * rho))

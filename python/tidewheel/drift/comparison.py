@@ -4,20 +4,30 @@ Reads both tables (`inputs`), counts in Rust, estimates what rows are worth (`cl
 and decided (`measured`). The result is a `report.DriftReport`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import cautions, clusters, decision, inputs, instants, shown, tail
+from tidewheel.drift import (
+    arguments,
+    cautions,
+    decision,
+    inputs,
+    instants,
+    parts,
+    shown,
+    tail,
+    ties,
+    unit_order,
+    unit_parts,
+)
 from tidewheel.drift.columns import Shape
 from tidewheel.drift.counted import Parts
 from tidewheel.drift.measured import (
-    Designs,
     Measured,
     decide,
     differ,
@@ -28,13 +38,18 @@ from tidewheel.drift.measured import (
     not_supported,
 )
 from tidewheel.drift.report import DriftReport
-from tidewheel.drift.series import column_name
 from tidewheel.drift.shapes import from_names
 from tidewheel.drift.statistics import MOST_CATEGORIES, domain
+from tidewheel.drift.unit_order import Order, OrderedUnits
 from tidewheel.errors import InputError, InputTypeError
 
-#: Quantile bins of a numeric column: for PSI, and for the spread between units.
+#: Quantile bins of a numeric column, for PSI.
 BINS = 10
+
+#: Bins of a numeric column whose shares are counted per unit; every other edge is one of the ten bins' above.
+UNIT_BINS = 20
+#: With more units the ten bins do: a table of 60,000 units is large, and the shares of so many are known at any edge.
+MANY_UNITS = 2_000
 
 #: What a report without units says.
 INDEPENDENT = "Rows treated as independent; name the day or user of a row as `unit` if they are not."
@@ -51,6 +66,7 @@ def compare(
     exclude: Sequence[str] | None = None,
     statistics: Sequence[str] | None = None,
     unit: str | None = None,
+    unit_order: Order = None,
     alpha: float = 0.05,
     correction: str = "bh",
     kinds: Mapping[str, str] | None = None,
@@ -60,26 +76,31 @@ def compare(
 ) -> DriftReport:
     """Compare two tables and say of each column whether it drifted.
 
-    Numbers and times are tested by Kolmogorov-Smirnov, strings and booleans by chi-square over the reference's 50 most
-    frequent values and one class for all others, with a further test of unseen values against what Good and Turing expect.
-    Values that are among the 50 by chance count as others (`vocabulary.gather_chance`): ids would alarm every time. Where
-    there are more names, or unseen ones, all of them are tested too, by halves of the rows (part "tail", `tail.hold_out`),
-    and the upper bound of the total variation is that of all names: with many rare ones it is wide, and the column is then
-    `undecided` rather than `stable`. Missing, NaN and infinite shares are tested apart. Inside a column p-values are
-    combined by Bonferroni, across columns corrected. A column is `drifted` if the corrected p-value is at most alpha *and*
-    the effect's lower confidence bound is above its threshold (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable`
-    if all upper bounds are below, else `undecided`. A column of which a side has no value is decided by these shares alone,
-    and never `stable`. A column that one table lacks, or has in another type, has the verdict `schema`; of another type are
-    also times with a zone beside times without one, and what can be read in one table alone. What cannot be computed (no
-    rows, no value on either side, a type that no statistic takes) is `not computed`, and says why.
+    Numbers and times are tested by Kolmogorov-Smirnov (given the ties, where these matter: `ties`), strings and booleans by
+    chi-square over the reference's 50 most frequent values and one class for all others, with a further test of unseen
+    values against what Good and Turing expect. Values that are among the 50 by chance count as others
+    (`vocabulary.gather_chance`): ids would alarm every time. Where there are more names, or unseen ones, all of them are
+    tested too, by halves of the rows (part "tail", `tail.hold_out`), and the upper bound of the total variation is that of
+    all names: with many rare ones it is wide, and the column is then `undecided` rather than `stable`. Missing, NaN and
+    infinite shares are tested apart. Inside a column p-values are combined by Bonferroni, across columns corrected. A column
+    is `drifted` if the corrected p-value is at most alpha *and* the effect's lower confidence bound is above its threshold
+    (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable` if all upper bounds are below, else `undecided`. A column of
+    which a side has no value is decided by these shares alone, and never `stable`. A column that one table lacks, or has in
+    another type, has the verdict `schema`; of another type are also times with a zone beside times without one, and what can
+    be read in one table alone. What cannot be computed (no rows, no value on either side, a type that no statistic takes) is
+    `not computed`, and says why.
 
     Integers that are codes (of a status, a shop) have no order that means anything: declare them by `kinds`. Columns of a
     category type (of pandas or polars) are categorical by themselves. `DriftReport.warnings` names whole numbers that look
     like codes, and strings that nearly all are numbers or times.
 
     Rows of one day or user are not independent, and tests that take them so alarm falsely. With `unit` the spread between
-    units is estimated from the reference (and from the current table if it has five units or more), rows count for as many
-    independent ones as that spread allows, and F and Student laws replace chi-square and normal ones.
+    units is estimated from the reference (and from the current table if it has five units or more), and rows count for as
+    many independent ones as that spread allows. p-values come from permuting whole units, the statistic being divided by a
+    scale that knows how much a unit resembles the one before it (`measures.permutation`); units are in time order for that,
+    see `unit_order`. With fewer than five units on a side, or few ways to assign units to samples, F and Student laws
+    replace chi-square and normal ones. Where units resemble their neighbours too much for any test to keep its level (a
+    correlation beyond 0.7, or beyond 0.2 with 40 units or fewer on both sides together), the column is `undecided`.
 
     With `compat` every column also shows what Evidently 0.7.23 or NannyML 0.13.1 says of it (`ColumnDrift.peer`): that
     tool's method, score, threshold and verdict, as the tool itself gives them. Our verdicts stay as they are. NannyML works
@@ -89,12 +110,16 @@ def compare(
         reference: A polars, pandas or Arrow table, a polars lazy frame, a mapping of arrays, or a 2-D array (columns "0",
             "1", ...).
         current: A table with the same columns; further ones are named in `DriftReport.warnings`.
-        columns: Columns to compare; by default all of the reference but `unit`. Others are not read.
+        columns: Names of columns to compare, each once; by default all of the reference but `unit`. Names that are no
+            strings go by their text, as in the tables. Other columns are not read.
         exclude: Columns to leave out, such as a label that the current table does not have yet; they are not read either.
         statistics: Statistics to show, where they are defined: "ks", "psi", "jensen_shannon", "chi_square",
             "total_variation", which are the default, and "wasserstein", which doubles the time; it comes in the
             column's unit and, as "wasserstein_iqr", in the reference's interquartile ranges. Verdicts do not depend on it.
         unit: Column that names the unit (day, user) of each row; it is not compared.
+        unit_order: The time order of units: "value" (numbers, times, else letters), "appearance" (that of their first
+            rows), or a sequence of all units. By default by value where all are numbers, times, or strings that are numbers
+            or ISO dates, else by appearance. Missing units come last.
         alpha: Level of tests and bounds, in (0, 1).
         correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
         kinds: What columns are declared to be, by name: "categorical" (numbers and times become names) or "numeric"
@@ -108,13 +133,16 @@ def compare(
         The report; its columns are in the order of the reference, or of `columns`.
 
     Raises:
-        InputError: a column named in `columns` or `exclude` is in neither table, none is left, the unit's column is not in
-            both, `alpha` lies outside (0, 1), or the reference has one unit only.
-        InputTypeError: a table is of an unknown type, or the unit's column has another type in each.
-        UnknownNameError: an unknown `correction` or statistic, `compat`, kind or method of `compat_methods`; `kinds` with
-            a kind or a column that does not exist.
+        InputError: a column named in `columns` or `exclude` is in neither table, `columns` names none or none is left, the
+            unit's column is not in both, `alpha` lies outside (0, 1), the reference has one unit only, or `unit_order`
+            lacks a unit or names one twice.
+        InputTypeError: a table is of an unknown type, the unit's column has another type in each, or `columns` or
+            `exclude` is a string.
+        UnknownNameError: an unknown `correction`, `unit_order` or statistic, `compat`, kind or method of `compat_methods`;
+            `kinds` with a kind or a column that does not exist.
 
-    Cost: O(rows x columns), a few nanoseconds per value; with `unit` one more pass on one thread. With `compat` raw values
+    Cost: O(rows x columns), a few nanoseconds per value; with `unit` two more passes on one thread, and 5 to 60 ms
+    a test of 80 units. With `compat` raw values
     are looked at as these tools do, in NumPy: some 100 nanoseconds per number, 500 per string.
 
     Source: Dvoretzky, Kiefer and Wolfowitz (1956) for bounds of D, of two samples as Wei and Dudley (2012) have it; Rao and
@@ -131,9 +159,10 @@ def compare(
     """
     check_levels(alpha, correction)
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
+    asked = None if columns is None else arguments.read_names("columns", columns)
+    unit = None if unit is None else arguments.read_name("unit", unit)
     peers = _import_peers(compat, compat_methods)
-    asked, declared = inputs.check_columns(columns), inputs.check_kinds(kinds)
-    left_out = check_excluded(exclude)
+    declared, left_out = arguments.read_kinds(kinds), arguments.read_excluded(exclude)
     read = None if asked is None else [*asked, *([] if unit is None else [unit])]
     unread = [name for name in left_out if name != unit]
     r_table = inputs.read_table("reference", reference, columns=read, exclude=unread, kinds=declared)
@@ -145,7 +174,11 @@ def compare(
     names = choose_columns(tables, [name for name in r_table if name != unit], asked, left_out)
     differing = find_differing(names, r_table, c_table)
     pairs = {name: instants.align(r_table[name], c_table[name]) for name in names if name not in differing}
-    units = None if unit is None else _Units.read(unit, *pair_columns(unit, r_table, c_table))
+    units = (
+        None
+        if unit is None
+        else OrderedUnits.read(unit, _fill(unit, pair_columns(unit, r_table, c_table)), unit_order)
+    )
     measured = differing | _measure(pairs, units, alpha, threads)
     if "wasserstein" in wanted:
         measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
@@ -169,7 +202,7 @@ def compare(
         alpha=alpha,
         correction=correction,
         unit=unit,
-        units=None if units is None else (units.reference.count, units.current.count),
+        units=None if units is None else units.counts,
         warnings=told,
     )
 
@@ -187,12 +220,11 @@ def _import_peers(compat: str | None, methods: Mapping[str, str] | None) -> Modu
 
 def check_levels(alpha: float, correction: str) -> None:
     """Refuse a level outside (0, 1) or an unknown correction."""
-    if not 0 < alpha < 1:
-        raise InputError(f"`alpha` must lie between 0 and 1; got {alpha}")
+    arguments.check_share("alpha", alpha)
     decision.correct_pvalues([], correction)
 
 
-def _warnings(units: "_Units | None", extra: list[str]) -> tuple[str, ...]:
+def _warnings(units: OrderedUnits | None, extra: list[str]) -> tuple[str, ...]:
     found = []
     if units is None:
         found.append(INDEPENDENT)
@@ -204,13 +236,6 @@ def name_further(names: Iterable[str]) -> list[str]:
     """Say in a sentence which columns only the current side has; nothing where there are none."""
     listed = ", ".join(names)
     return [f"Not compared, since the reference lacks them: {listed}."] if listed else []
-
-
-def check_excluded(exclude: Sequence[str] | None) -> list[str]:
-    """Return the names of columns to leave out; raise InputTypeError for a single string."""
-    if isinstance(exclude, str | bytes):
-        raise InputTypeError(f"`exclude` must be a sequence of names; got the single string {exclude!r}")
-    return [column_name(key) for key in exclude or ()]
 
 
 def choose_columns(
@@ -346,63 +371,18 @@ def is_comparable(one: instants.Typed, other: instants.Typed) -> bool:
     return one.kind != "temporal" or instants.are_comparable(one.dtype, other.dtype)
 
 
-@dataclass(frozen=True, slots=True)
-class _Units:
-    reference: _native.Units
-    current: _native.Units
-
-    @classmethod
-    def read(cls, name: str, reference: _native.Column, current: _native.Column) -> "_Units":
-        for column in (reference, current):
-            if column.kind == "unsupported":
-                raise InputTypeError(
-                    f"unit {name!r} must hold values of one type in both tables: {column.reason}"
-                )
-        found = cls(_native.encode_units(reference), _native.encode_units(current))
-        if found.reference.count < clusters.UNITS_NEEDED:
-            raise InputError(
-                f"unit {name!r} must have at least {clusters.UNITS_NEEDED} values in `reference`; "
-                f"got {found.reference.count}"
-            )
-        return found
-
-    def count_rows(self, pair: _Pair) -> "_Tables":
-        """Count per unit the rows with a value, and those that are missing (or NaN)."""
-        one, other = (
-            _count_by_unit(column, units)
-            for column, units in zip(pair, (self.reference, self.current), strict=True)
-        )
-        return one, other
-
-    def tables(self, pair: _Pair, count: Callable[[_native.Column, _native.Units], list[int]]) -> "_Tables":
-        sides = zip(pair, (self.reference, self.current), strict=True)
-        one, other = (
-            np.array(count(column, units), dtype=np.int64).reshape(units.count, -1) for column, units in sides
-        )
-        return one, other
-
-
-_Table = npt.NDArray[np.int64]
-_Tables = tuple[_Table, _Table]
-
-
-def _codes(units: _native.Units) -> _Table:
-    """Read the unit of each row."""
-    rows = inputs.read_array("rows", np.arange(len(units), dtype=np.int64))
-    return np.frombuffer(_native.gather_units(units, rows), dtype=np.uint32).astype(np.int64)
-
-
-def _count_by_unit(column: _native.Column, units: _native.Units) -> _Table:
+def _count_rows_by_unit(column: _native.Column, units: _native.Units) -> bytes:
+    """Count per unit the rows with a value, and those that are missing (or NaN)."""
     if column.kind in NUMERIC:
         edges = inputs.read_array("edges", np.zeros(0, dtype=domain(column)))
         found = _native.count_numbers_by_unit(column, edges, units)
     elif column.kind in CATEGORICAL:
         found = _native.count_names_by_unit(column, [], units)
     else:
-        rows = np.bincount(_codes(units), minlength=units.count)
-        return np.column_stack([np.zeros_like(rows), rows])
-    table = np.array(found, dtype=np.int64).reshape(units.count, -1)
-    return np.column_stack([table[:, :-1].sum(axis=1), table[:, -1]])
+        rows = np.bincount(unit_order.read_codes(units), minlength=units.count)
+        return np.column_stack([np.zeros_like(rows), rows]).astype(np.int64).tobytes()
+    table = np.frombuffer(found, dtype=np.int64).reshape(units.count, -1)
+    return np.column_stack([table[:, :-1].sum(axis=1), table[:, -1]]).tobytes()
 
 
 def _with_wasserstein(measured: Measured, pair: _Pair, threads: int | None) -> Measured:
@@ -412,14 +392,14 @@ def _with_wasserstein(measured: Measured, pair: _Pair, threads: int | None) -> M
 
 
 def _measure(
-    pairs: Mapping[str, _Pair], units: _Units | None, alpha: float, threads: int | None
+    pairs: Mapping[str, _Pair], units: OrderedUnits | None, alpha: float, threads: int | None
 ) -> dict[str, Measured]:
     measured = {}
     numeric = {name: _fill(name, pair) for name, pair in pairs.items() if _kind(pair) in NUMERIC}
     categorical = {name: _fill(name, pair) for name, pair in pairs.items() if _kind(pair) in CATEGORICAL}
     numbers = _native.compare_numeric(*_sides(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
-        measured[name] = _measure_numbers(name, pair, found, units, alpha)
+        measured[name] = _measure_numbers(name, pair, found, units, alpha, threads)
     categories = _native.compare_categories(*_sides(categorical), MOST_CATEGORIES, threads)
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
         measured[name] = _measure_categories(name, pair, counted, units, alpha)
@@ -459,7 +439,7 @@ def _sides(pairs: Mapping[str, _Pair]) -> tuple[list[_native.Column], list[_nati
 
 
 def _measure_others(
-    name: str, pair: _Pair, units: _Units | None, alpha: float, threads: int | None
+    name: str, pair: _Pair, units: OrderedUnits | None, alpha: float, threads: int | None
 ) -> Measured:
     """Measure a column of which a side has no value, or one that no statistic takes."""
     rows = (len(pair[0]), len(pair[1]))
@@ -480,8 +460,13 @@ def _measure_others(
             other.infinite_above + other.infinite_below,
         ),
     }
-    design = None if units is None or min(rows) == 0 else _share_design(units.count_rows(pair))
-    return measure_shares(name, kind, rows, shares, design, alpha)
+    by_unit = None
+    if units is not None and min(rows) > 0:
+        by_unit = unit_parts.describe_missing(units.tables(pair, _count_rows_by_unit))
+    measured = measure_shares(
+        name, kind, rows, shares, None if by_unit is None else by_unit.designs[1], alpha
+    )
+    return measured if by_unit is None else unit_parts.retest(measured, by_unit)
 
 
 def count_parts(column: _native.Column, threads: int | None) -> _native.Parts | Parts:
@@ -504,17 +489,37 @@ def name_kind(dtypes: Sequence[str], reason: str) -> str:
 
 
 def _measure_numbers(
-    name: str, pair: _Pair, found: _native.NumericComparison, units: _Units | None, alpha: float
+    name: str,
+    pair: _Pair,
+    found: _native.NumericComparison,
+    units: OrderedUnits | None,
+    alpha: float,
+    threads: int | None,
 ) -> Measured:
-    designs = None
+    by_unit = None
     if units is not None and found.distance is None:
-        designs = _share_designs(units, pair)
+        by_unit = unit_parts.describe_missing(units.tables(pair, _count_rows_by_unit))
     elif units is not None:
-        edges = inputs.read_array("edges", np.array(found.edges, dtype=domain(pair[0])))
+        edges = _unit_edges(pair[0], BINS if max(units.counts) > MANY_UNITS else UNIT_BINS)
         tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
-        designs = _designs(tables, ordered=True)
-    measured = measure_numbers(name, NUMERIC[_kind(pair)], found, designs, alpha)
+        by_unit = unit_parts.describe(tables, ordered=True)
+    measured = measure_numbers(
+        name, NUMERIC[_kind(pair)], found, None if by_unit is None else by_unit.designs, alpha
+    )
+    if by_unit is not None:
+        measured = unit_parts.retest(measured, by_unit)
+    elif found.distance is not None and (counts := ties.count_values(*pair, threads)) is not None:
+        tested = parts.condition_on_ties(measured.parts[0], *counts)
+        measured = replace(measured, parts=[tested, *measured.parts[1:]])
     return replace(measured, shape=_shape_of_numbers(found, pair[0].dtype) if found.distance else None)
+
+
+def _unit_edges(reference: _native.Column, bins: int) -> _native.Column:
+    try:
+        edges = _native.fit_quantiles(reference, bins, 1).edges
+    except InputError:
+        edges = []  # Infinities alone.
+    return inputs.read_array("edges", np.array(edges, dtype=domain(reference)))
 
 
 def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | None:
@@ -530,46 +535,30 @@ def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape
 
 
 def _measure_categories(
-    name: str, pair: _Pair, found: _native.CategoryComparison, units: _Units | None, alpha: float
+    name: str, pair: _Pair, found: _native.CategoryComparison, units: OrderedUnits | None, alpha: float
 ) -> Measured:
-    designs, held = None, None
+    by_unit, held = None, None
     if units is not None and not (any(found.reference_counts) and any(found.current_counts)):
-        designs = _share_designs(units, pair)
+        by_unit = unit_parts.describe_missing(units.tables(pair, _count_rows_by_unit))
     elif units is not None:
         tables = units.tables(
             pair, lambda column, codes: _native.count_names_by_unit(column, found.names, codes)
         )
-        designs = _designs(tables, ordered=False)
+        by_unit = unit_parts.describe(tables, ordered=False)
         if is_open(found):
-            held = tail.hold_out_units(_number_names(pair), (_codes(units.reference), _codes(units.current)))
-    measured = measure_categories(name, found, designs, alpha, held)
+            held = tail.hold_out_units(_number_names(pair), units.places, by_unit.phi)
+    measured = measure_categories(name, found, None if by_unit is None else by_unit.designs, alpha, held)
+    if by_unit is not None:
+        measured = unit_parts.retest(measured, by_unit, held)
     return replace(measured, shape=None if measured.problem else _shape_of_categories(found, pair[0].dtype))
 
 
-def _designs(tables: _Tables, *, ordered: bool) -> Designs:
-    """What rows are worth for values (all columns but the missing) and for shares (the missing against the rest)."""
-    one, other = tables
-    values = clusters.estimate_design(one[:, :-1], other[:, :-1], ordered=ordered)
-    missing = [np.column_stack([table[:, :-1].sum(axis=1), table[:, -1]]) for table in tables]
-    return values, _share_design((missing[0], missing[1]))
-
-
-def _share_design(tables: _Tables) -> clusters.Design:
-    return clusters.estimate_design(tables[0], tables[1], ordered=False)
-
-
-def _share_designs(units: _Units, pair: _Pair) -> Designs:
-    """What rows are worth where a side has no value: for shares alone."""
-    design = _share_design(units.count_rows(pair))
-    return design, design
-
-
-def _number_names(pair: _Pair) -> _Tables:
+def _number_names(pair: _Pair) -> unit_order.Tables:
     """Number the strings of all rows, both sides alike; -1 where one is missing."""
     numbers: dict[str | None, int] = {}
     sides = []
     for column in pair:
-        codes = _codes(_native.encode_units(column))
+        codes = unit_order.read_codes(_native.encode_units(column))
         _, first = np.unique(codes, return_index=True)
         names = _native.gather_strings(column, inputs.read_array("rows", first.astype(np.int64)))
         known = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]

@@ -44,8 +44,10 @@ def check_compat(tool: str | None, methods: Methods | None) -> None:
         if methods is not None:
             raise InputError("`compat_methods` needs `compat` to name the tool; got none")
         return
-    if tool not in TOOLS:
+    if not isinstance(tool, str) or tool not in TOOLS:
         raise UnknownNameError(f"`compat` must be one of {_listed(TOOLS)} or None; got {tool!r}")
+    if methods is not None and not isinstance(methods, Mapping):
+        raise InputTypeError(f"`compat_methods` must map kinds of columns to methods; got {methods!r}")
     for kind, method in (methods or {}).items():
         known = TOOLS[tool].methods
         if kind not in known:

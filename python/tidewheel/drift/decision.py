@@ -6,12 +6,12 @@ threshold, `stable` the upper bound below it; all else is `undecided`. So neithe
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tidewheel import _native
+from tidewheel.drift import arguments
 from tidewheel.drift.clusters import Design
-from tidewheel.errors import UnknownNameError
 
 Verdict = Literal["drifted", "schema", "stable", "undecided", "not computed"]
 
@@ -22,6 +22,11 @@ DISTANCE_THRESHOLD = 0.1
 VARIATION_THRESHOLD = 0.1
 #: Difference of a share (missing, NaN, infinite, unseen): five points in a hundred.
 SHARE_THRESHOLD = 0.05
+
+#: More than so many times as many rows are no advice.
+_MOST_TIMES = 1e6
+#: Halvings of the logarithm of that number: the result is then known to a thousandth, and is told with two digits.
+_HALVINGS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,9 @@ class Part:
         design: What the rows are worth.
         ends: Where counts leave the statistic an interval, the same test at its least and at its greatest value.
         is_open: Whether names too rare to compare, and not the effect shown, take the upper bound beyond the threshold.
+        withheld: Why nothing is claimed of it (its p-value is 1 then); empty as a rule.
+        repeated: Gives effect and p-value if both samples had so many times as many rows (or units) of the same kind; a p of
+            0 stands for one that needs no look once the bounds have left the threshold.
     """
 
     name: str
@@ -66,6 +74,8 @@ class Part:
     design: Design
     ends: "tuple[Part, Part] | None" = None
     is_open: bool = False
+    withheld: str = ""
+    repeated: Callable[[float], tuple[Effect, float]] | None = field(default=None, compare=False, repr=False)
 
 
 def correct_pvalues(pvalues: Sequence[float], method: str) -> list[float]:
@@ -94,8 +104,7 @@ def correct_pvalues(pvalues: Sequence[float], method: str) -> list[float]:
         "bonferroni": float(k),
         "none": 1.0,
     }
-    if method not in factors:
-        raise UnknownNameError(f"`correction` must be one of {', '.join(map(repr, factors))}; got {method!r}")
+    arguments.check_choice("correction", method, tuple(factors))
     if method in {"bonferroni", "none"}:
         return [min(1.0, p * factors[method]) for p in pvalues]
     corrected = [1.0] * k
@@ -108,9 +117,13 @@ def correct_pvalues(pvalues: Sequence[float], method: str) -> list[float]:
 
 def decide_part(part: Part, pvalue_corrected: float, alpha: float) -> Verdict:
     """Decide one part, given its p-value corrected over parts and columns."""
-    if pvalue_corrected <= alpha and part.effect.lower > part.effect.threshold:
+    return _decide_effect(part.effect, pvalue_corrected, alpha)
+
+
+def _decide_effect(effect: Effect, pvalue_corrected: float, alpha: float) -> Verdict:
+    if pvalue_corrected <= alpha and effect.lower > effect.threshold:
         return "drifted"
-    return "stable" if part.effect.upper < part.effect.threshold else "undecided"
+    return "stable" if effect.upper < effect.threshold else "undecided"
 
 
 def decide_column(
@@ -137,7 +150,7 @@ def decide_column(
                 ends = {decide_part(end, min(1.0, end.pvalue * factor), alpha) for end in part.ends}
                 if len(ends) > 1:
                     return verdict, part, _reason_of_counts(part)
-            return verdict, part, _reason(part, verdict, pvalue_corrected, alpha)
+            return verdict, part, _reason(part, verdict, pvalue_corrected, alpha, factor)
     part = max(parts, key=lambda part: part.effect.upper / part.effect.threshold)
     return "stable", part, _reason(part, "stable", pvalue_corrected, alpha)
 
@@ -151,7 +164,7 @@ def _reason_of_counts(part: Part) -> str:
     )
 
 
-def _reason(part: Part, verdict: Verdict, pvalue: float, alpha: float) -> str:
+def _reason(part: Part, verdict: Verdict, pvalue: float, alpha: float, factor: float = 1.0) -> str:
     effect = part.effect
     interval = f"{effect.name} is {effect.value:.3g} (between {effect.lower:.3g} and {effect.upper:.3g})"
     if verdict == "drifted":
@@ -161,9 +174,13 @@ def _reason(part: Part, verdict: Verdict, pvalue: float, alpha: float) -> str:
     if verdict == "stable":
         size = "the difference is real but small" if pvalue <= alpha else "no difference that matters"
         return f"{part.name}: {interval}, below {effect.threshold:g} even at its upper bound: {size}"
+    if part.withheld:
+        return f"{part.name}: {effect.name} is {effect.value:.3g}, but {part.withheld}"
     if effect.lower > effect.threshold:
         return f"{part.name}: {interval}, above {effect.threshold:g}, but {_p(pvalue)} after correction"
-    return f"{part.name}: {interval}, which includes {effect.threshold:g}; {_rows_needed(part)}"
+    return (
+        f"{part.name}: {interval}, which includes {effect.threshold:g}; {_rows_needed(part, alpha, factor)}"
+    )
 
 
 def _p(pvalue: float) -> str:
@@ -171,21 +188,31 @@ def _p(pvalue: float) -> str:
     return f"p is {pvalue:.2g}" if pvalue > 0 else "p is below 1e-300"
 
 
-def _rows_needed(part: Part) -> str:
-    effect, design = part.effect, part.design
+def _rows_needed(part: Part, alpha: float, factor: float) -> str:
     if part.is_open:
         return (
             "its names are too rare in these rows to show less; more rows with the same names would decide, and a column of "
             "ids can be left out by `exclude`"
         )
-    gap = abs(effect.value - effect.threshold)
-    width = max(effect.upper - effect.value, effect.value - effect.lower)
-    if gap < 0.1 * effect.threshold or not math.isfinite(width) or min(design.n, design.m) <= 0:
-        return "it lies so near that more rows would hardly decide"
-    # Widths shrink as the root of the harmonic size; clusters shrink with more units, so the factor is stated for those.
-    factor = (width / gap) ** 2
-    unit = "rows" if design.df is None else "units"
-    return f"about {_two_digits(factor)} times as many {unit} on both sides would decide if it stays"
+    effect, repeated = part.effect, part.repeated
+    hardly = "it lies so near that more rows would hardly decide"
+    if repeated is None or abs(effect.value - effect.threshold) < 0.1 * effect.threshold:
+        return hardly
+
+    def decides(times: float) -> bool:
+        bounds, pvalue = repeated(times)
+        return _decide_effect(bounds, min(1.0, pvalue * factor), alpha) != "undecided"
+
+    # Looked for, not computed from the width of the bounds: near 0 and 1 these are cut off.
+    low, high = 1.0, _MOST_TIMES
+    if not decides(high):
+        return hardly
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if decides(middle) else (middle, high)
+    # Clusters shrink with more units, so the number is stated for those.
+    unit = "rows" if part.design.df is None else "units"
+    return f"about {_two_digits(high)} times as many {unit} on both sides would decide if it stays"
 
 
 def _two_digits(value: float) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, statistics
+from tidewheel.drift import arguments, inputs, statistics
 from tidewheel.drift.results import DistanceResult, RankTestResult
-from tidewheel.errors import InputError, UnknownNameError
+from tidewheel.errors import InputError
 
 #: Up to this size of the larger sample `cramer_von_mises(method="auto")` counts the exact law, as SciPy does.
 EXACT_UP_TO = 20
@@ -146,8 +146,7 @@ def cramer_von_mises(reference: object, current: object, *, method: str = "auto"
         >>> round(result.statistic, 6), round(result.pvalue, 6), result.method
         (0.5, 0.057143, 'exact')
     """
-    if method not in ("auto", "exact", "asymptotic"):
-        raise UnknownNameError(f"`method` must be one of 'auto', 'exact', 'asymptotic'; got {method!r}")
+    arguments.check_choice("method", method, ("auto", "exact", "asymptotic"))
     quadruple, *parts = _native.cramer_von_mises(*_read(reference, current))
     n, m = map(_numbers, parts)
     if min(n, m) < 2:

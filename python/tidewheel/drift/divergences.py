@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import psi_law, statistics, vocabulary
+from tidewheel.drift import arguments, inputs, psi_law, statistics, vocabulary
 from tidewheel.drift.results import BinnedCounts, ContingencyResult, DivergenceResult
 from tidewheel.errors import InputError, InputTypeError
+
+#: Products of four counts stay inside the range of floats if these lie in here.
+_COUNTS = (1e-60, 1e60)
 
 _Bins = int | Sequence[float] | npt.NDArray[Any]
 
@@ -328,6 +331,7 @@ def _gather(binned: BinnedCounts) -> BinnedCounts:
 
 
 def _log_scale(base: float) -> float:
+    arguments.check_number("base", base)
     if not 1 < base < math.inf:
         raise InputError(f"`base` must be above 1; got {base}")
     return math.log(base)
@@ -336,6 +340,8 @@ def _log_scale(base: float) -> float:
 def _count(
     reference: object, current: object, counts: bool, bins: _Bins, strategy: str, threads: int | None
 ) -> BinnedCounts:
+    if not isinstance(counts, bool | np.bool_):
+        raise InputTypeError(f"`counts` must be True or False; got {counts!r}")
     if counts:
         binned = BinnedCounts(_read_counts("reference", reference), _read_counts("current", current))
         if len(binned.reference) != len(binned.current):
@@ -351,9 +357,7 @@ def _count(
 
 
 def _read_counts(name: str, counts: Any) -> tuple[float, ...]:
-    array = np.asarray(counts)
-    if array.ndim != 1:
-        raise InputError(f"`{name}` must be one-dimensional counts; got {array.ndim} dimensions")
+    array = inputs.read_vector(name, counts)
     if array.dtype.kind not in "iuf":
         raise InputTypeError(f"`{name}` must hold counts; got {array.dtype}")
     refused = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
@@ -361,6 +365,14 @@ def _read_counts(name: str, counts: Any) -> tuple[float, ...]:
         at = refused[0]
         raise InputError(
             f"`{name}` must hold counts, finite and at least 0; got {array[at].item()} at index {at}"
+        )
+    least, most = _COUNTS
+    refused = np.flatnonzero((array != 0) & ((array < least) | (array > most)))
+    if refused.size:
+        at = refused[0]
+        raise InputError(
+            f"`{name}` must hold counts that are 0 or lie between {least:g} and {most:g}; "
+            f"got {array[at].item()} at index {at}"
         )
     return tuple(array.tolist())
 

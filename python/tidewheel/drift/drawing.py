@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import clusters, comparison, inputs
+from tidewheel.drift import arguments, clusters, comparison, inputs
 from tidewheel.drift.encoding import RawColumn, join, read_rows
 from tidewheel.errors import InputError
 
@@ -35,7 +35,9 @@ def read_pairs(
     kinds: Mapping[str, str] | None = None,
 ) -> tuple[Pairs, tuple[_native.Column, _native.Column] | None]:
     """Read the columns to look at, and the unit's, of both tables; raise for what cannot be compared or is too short."""
-    asked, declared = inputs.check_columns(columns), inputs.check_kinds(kinds)
+    asked = None if columns is None else arguments.read_names("columns", columns)
+    unit = None if unit is None else arguments.read_name("unit", unit)
+    declared = arguments.read_kinds(kinds)
     read = None if asked is None else [*asked, *([] if unit is None else [unit])]
     r_table = inputs.read_table("reference", reference, columns=read, kinds=declared)
     c_table = inputs.read_table(

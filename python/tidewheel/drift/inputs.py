@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tidewheel import _native
 from tidewheel.drift import objects, series
 from tidewheel.drift.series import column_name
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
-
-#: What a column can be declared to be.
-DECLARED = ("categorical", "numeric")
 
 Kinds = Mapping[str, str]
 
@@ -37,7 +35,10 @@ def read_array(name: str, values: object) -> _native.Column:
         InputTypeError: the values have a type that no statistic takes.
     """
     if _is_table(values):
-        raise InputError(f"{name!r} must be one-dimensional; got a table of type {type(values).__name__}")
+        kind = type(values).__name__
+        raise InputTypeError(
+            f"{name!r} must be one-dimensional; got a table ({kind}): pass one of its columns"
+        )
     if isinstance(values, np.ndarray) and values.ndim != 1 and values.shape[1:] != (1,):
         raise InputError(f"{name!r} must be one-dimensional; got {values.ndim} dimensions")
     column = _read_column(name, values)
@@ -46,6 +47,25 @@ def read_array(name: str, values: object) -> _native.Column:
             f"{name!r} must hold numbers, times or strings; got {column.dtype}: {column.reason}"
         )
     return column
+
+
+def read_vector(name: str, values: object) -> npt.NDArray[Any]:
+    """Read a few numbers whose places count, such as edges or counts, into NumPy.
+
+    Raises:
+        InputTypeError: `values` are no sequence, or of sequences that differ in length.
+        InputError: they are not one-dimensional, or one is masked.
+    """
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"{name!r} must be one-dimensional; got items that differ in length") from error
+    if array.ndim != 1:
+        raise InputError(f"`{name}` must be one-dimensional; got {array.ndim} dimensions")
+    masked = np.flatnonzero(np.ma.getmaskarray(array))
+    if masked.size:
+        raise InputError(f"`{name}` must hold a number everywhere; got a masked one at index {masked[0]}")
+    return np.asarray(array)
 
 
 def read_numbers(name: str, values: object) -> _native.Column:
@@ -57,7 +77,8 @@ def read_numbers(name: str, values: object) -> _native.Column:
 
 
 def _is_table(values: object) -> bool:
-    return hasattr(values, "columns") and not isinstance(values, Mapping)
+    # Asked of the type: a polars lazy frame warns whoever asks it for its columns.
+    return hasattr(type(values), "columns") and not isinstance(values, Mapping)
 
 
 def _read_column(name: str, values: Any) -> _native.Column:
@@ -260,37 +281,9 @@ def declare(column: _native.Column, kind: str | None) -> _native.Column:
     return column
 
 
-def check_kinds(kinds: Kinds | None) -> dict[str, str]:
-    """Return what is declared, by the names that columns have; raise UnknownNameError for an unknown kind."""
-    found = {column_name(key): kind for key, kind in (kinds or {}).items()}
-    for name, kind in found.items():
-        if kind not in DECLARED:
-            raise UnknownNameError(
-                f"`kinds[{name!r}]` must be one of {', '.join(map(repr, DECLARED))}; got {kind!r}"
-            )
-    return found
-
-
 def check_declared(kinds: Kinds, *tables: Mapping[str, Any]) -> None:
     """Refuse declarations of columns that no table has."""
     for name in kinds:
         if not any(name in table for table in tables):
             known = ", ".join(map(repr, tables[0])) or "no columns"
             raise UnknownNameError(f"`kinds` must name columns of `reference`; it has {known}, not {name!r}")
-
-
-def check_columns(columns: Sequence[str] | None) -> list[str] | None:
-    """Return the names of the columns asked for, each once; None for all.
-
-    Raises:
-        InputTypeError: `columns` is a single string.
-        InputError: no column is named.
-    """
-    if columns is None:
-        return None
-    if isinstance(columns, str | bytes):
-        raise InputTypeError(f"`columns` must be a sequence of names; got the single string {columns!r}")
-    names = list(dict.fromkeys(column_name(key) for key in columns))
-    if not names:
-        raise InputError("`columns` must name at least one column; got none")
-    return names

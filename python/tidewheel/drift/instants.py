@@ -85,6 +85,11 @@ def is_finer(one: str, other: str) -> bool:
     return one != other and _LENGTHS[_parse(one)[1]] < _LENGTHS[_parse(other)[1]]
 
 
+def find_factor(one: str, other: str) -> int:
+    """Say how many units of another comparable type, whose unit is not the coarser one, a unit of the first is."""
+    return _LENGTHS[_parse(one)[1]] // _LENGTHS[_parse(other)[1]]
+
+
 def explain(one: str, other: str) -> str:
     """Say why two types of times cannot be compared."""
     zones = {_parse(dtype)[2] for dtype in (one, other)}

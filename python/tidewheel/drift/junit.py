@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from tidewheel.drift import arguments
 from tidewheel.drift.columns import ColumnDrift
 from tidewheel.drift.markup import escape
-from tidewheel.errors import UnknownNameError
 
 #: Which verdicts fail, by the least that does.
 FAILING = {"drifted": ("drifted", "schema"), "undecided": ("drifted", "schema", "undecided")}
@@ -12,8 +12,7 @@ FAILING = {"drifted": ("drifted", "schema"), "undecided": ("drifted", "schema", 
 
 def check_fail_on(fail_on: str) -> None:
     """Refuse a name that is not a key of `FAILING`."""
-    if fail_on not in FAILING:
-        raise UnknownNameError(f"`fail_on` must be one of {', '.join(map(repr, FAILING))}; got {fail_on!r}")
+    arguments.check_choice("fail_on", fail_on, tuple(FAILING))
 
 
 def render(columns: Sequence[ColumnDrift], facts: Sequence[tuple[str, str]], fail_on: str) -> str:

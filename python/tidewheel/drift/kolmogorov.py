@@ -4,9 +4,12 @@ The distance is found in Rust without sorting the current sample; other statisti
 """
 
 from tidewheel import _native
-from tidewheel.drift import inputs
+from tidewheel.drift import arguments, inputs
 from tidewheel.drift.results import KsResult, ReferenceRanks
 from tidewheel.drift.statistics import count_beside, match_ranks, match_times
+
+_METHODS = ("auto", "exact", "asymp", "accurate")
+_ALTERNATIVES = ("two-sided", "less", "greater")
 
 
 def ks(
@@ -63,6 +66,8 @@ def ks(
         >>> result.statistic, result.location, result.sign, round(result.pvalue, 6)
         (0.5, 2.0, 1, 0.771429)
     """
+    arguments.check_choice("method", method, _METHODS)
+    arguments.check_choice("alternative", alternative, _ALTERNATIVES)
     if isinstance(reference, ReferenceRanks):
         c = match_ranks(reference, inputs.read_numbers("current", current))
         found = reference._ranks.ks_distance(c, alternative, threads)

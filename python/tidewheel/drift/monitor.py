@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tidewheel.drift import spending, states, watching
+from tidewheel.drift import arguments, spending, states, watching
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.drift.profiled import BESIDE, LACKING, Others
 from tidewheel.drift.spending import Promise, PromiseName
@@ -172,6 +172,9 @@ class Monitor:
         design_effect: float = 1.0,
     ) -> None:
         self._promise = Promise(promise, alpha, run_length)
+        arguments.check_instance("profile", profile, Profile)
+        arguments.check_number("threshold", 0 if threshold is None else threshold)
+        arguments.check_number("design_effect", design_effect)
         if threshold is not None and not 0 <= threshold < 1:
             raise InputError(f"`threshold` must lie in [0, 1); got {threshold}")
         if not 1 <= design_effect < np.inf:
@@ -275,6 +278,7 @@ class Monitor:
         Raises:
             UnknownNameError: a column is not watched.
         """
+        columns = None if columns is None else arguments.read_names("columns", columns)
         for name in columns or ():
             if name not in self.columns:
                 raise UnknownNameError(
@@ -294,6 +298,7 @@ class Monitor:
             InputError: the other monitor has another profile, other settings or another number of looks, or was armed
                 again at other looks; then nothing is added.
         """
+        arguments.check_instance("other", other, Monitor)
         if self._settings() != other._settings():
             raise InputError(
                 f"monitors must have one profile and the same settings to be merged; got {self} and {other}"

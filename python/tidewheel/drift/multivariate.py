@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import clusters, comparison, decision, directions, inputs, parts
+from tidewheel.drift import arguments, clusters, comparison, decision, directions, inputs, parts
 from tidewheel.drift.decision import Effect, Verdict
 from tidewheel.drift.drawing import LEAST_ROWS, Sample, draw_sample, read_pairs
 from tidewheel.drift.encoding import Encoding, FloatArray
@@ -189,6 +189,7 @@ def _check(alpha: float, rows: int, projections: int, permutations: int, seed: i
         "seed": (seed, 0),
     }
     for name, (value, bound) in least.items():
+        arguments.check_whole(name, value)
         if value < bound:
             raise InputError(f"`{name}` must be at least {bound}; got {value}")
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import vocabulary
+from tidewheel.drift import ties, vocabulary
 from tidewheel.drift.clusters import Design
 from tidewheel.drift.counted import CategoryCounts
 from tidewheel.drift.decision import (
@@ -66,8 +66,15 @@ def compare_numbers(distance: _native.KsDistance | _native.KsEnclosure, design: 
         most.effect.upper,
         DISTANCE_THRESHOLD,
     )
+
+    def repeated(times: float) -> tuple[Effect, float]:
+        low, high = (end.repeated(times) for end in (least, most) if end.repeated is not None)
+        return replace(effect, lower=low[0].lower, upper=high[0].upper), low[1]
+
     test = "Kolmogorov-Smirnov, from counts"
-    return Part("values", test, least.statistic, least.pvalue, effect, design, ends=(least, most))
+    return Part(
+        "values", test, least.statistic, least.pvalue, effect, design, ends=(least, most), repeated=repeated
+    )
 
 
 def name_distance(distance: _native.KsDistance | _native.KsEnclosure) -> dict[str, float]:
@@ -90,8 +97,34 @@ def _distance_part(d: float, n: int, m: int, design: Design, alpha: float) -> Pa
         size = design.n * design.m / (design.n + design.m)
         pvalue = _native.kolmogorov_sf(math.sqrt(size) * d, design.df_joint)
     band = kolmogorov_quantile(alpha, design.df_joint) * math.sqrt(1 / design.n + 1 / design.m)
-    effect = Effect("Kolmogorov-Smirnov D", d, max(0.0, d - band), min(1.0, d + band), DISTANCE_THRESHOLD)
-    return Part("values", "Kolmogorov-Smirnov", d, pvalue, effect, design)
+
+    def repeated(times: float) -> tuple[Effect, float]:
+        # An exact p-value of so many rows, or the quantile of another law with estimated scale, would take milliseconds.
+        narrower = band / math.sqrt(times)
+        if design.df is not None:
+            larger = design.repeat(times).df_joint
+            narrower *= upper_quantile(alpha, larger) / upper_quantile(alpha, design.df_joint)
+        square = times * d * d * design.n * design.m / (design.n + design.m)
+        return _distance_effect(d, narrower), min(1.0, 2 * math.exp(-2 * square))
+
+    effect = _distance_effect(d, band)
+    return Part("values", "Kolmogorov-Smirnov", d, pvalue, effect, design, repeated=repeated)
+
+
+def _distance_effect(d: float, band: float) -> Effect:
+    return Effect("Kolmogorov-Smirnov D", d, max(0.0, d - band), min(1.0, d + band), DISTANCE_THRESHOLD)
+
+
+def condition_on_ties(part: Part, reference: npt.NDArray[np.int64], current: npt.NDArray[np.int64]) -> Part:
+    """Give the test of numbers the p-value that holds given the ties, from rows per distinct value.
+
+    It is never larger than that of continuous samples, whose distance is looked at in more places; where that one is below
+    one in a million it stays.
+    """
+    if part.pvalue < ties.COUNTED_ABOVE:
+        return part
+    pvalue = min(part.pvalue, max(ties.tied_pvalue(reference, current), ties.COUNTED_ABOVE))
+    return replace(part, test="Kolmogorov-Smirnov, given ties", pvalue=pvalue)
 
 
 def compare_categories(
@@ -111,18 +144,27 @@ def compare_categories(
     """
     r, c = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
     gathered = vocabulary.gather_chance(r, c, (design.n, design.m))
-    effect, is_open = _variation((r, c), gathered, design, alpha, whole)
+    (effect, is_open), counts = _variation((r, c), gathered, design, alpha, whole), (r, c)
+
+    def repeated(times: float) -> tuple[Effect, float]:
+        larger, sides = design.repeat(times), (counts[0] * times, counts[1] * times)
+        # Gathering, the dearest step, moves the lower bound alone.
+        is_beyond = effect.value > effect.threshold
+        classes = vocabulary.gather_chance(*sides, (larger.n, larger.m)) if is_beyond else sides
+        # The distance over all names is one of shares: it stays.
+        return _variation(sides, classes, larger, alpha, whole)[0], 0.0
+
+    def part(test: str, statistic: float, pvalue: float) -> Part:
+        return Part("values", test, statistic, pvalue, effect, design, is_open=is_open, repeated=repeated)
+
     n, m = r.sum(), c.sum()
     r, c = gathered[0] * (design.n / n), gathered[1] * (design.m / m)
     expected = np.minimum(design.n, design.m) * (r + c) / (design.n + design.m)
     if design.df is None and len(r) == 2 and _tables(r, c) <= FISHER_TABLES:
         statistic, (a, b) = chi_square_of_counts(r.tolist(), c.tolist()), (int(r[0]), int(c[0]))
-        return Part(
-            "values", "Fisher", statistic, fisher(a, b, int(n), int(m)), effect, design, is_open=is_open
-        )
+        return part("Fisher", statistic, fisher(a, b, int(n), int(m)))
     if design.df is None and min(n, m) <= PERMUTE_UP_TO and (expected < EXPECTED_ROWS).any():
-        statistic, pvalue = _permute(r, c)
-        return Part("values", "chi-square, permuted", statistic, pvalue, effect, design, is_open=is_open)
+        return part("chi-square, permuted", *_permute(r, c))
     r, c = _pool(r, expected), _pool(c, expected)
     statistic, cells = chi_square_of_counts(r.tolist(), c.tolist()), len(r)
     if cells < 2:
@@ -131,7 +173,7 @@ def compare_categories(
         pvalue = _native.chi2_sf(statistic, cells - 1)
     else:
         pvalue = _native.f_sf(statistic / (cells - 1), min(design.dimension, cells - 1), design.df_joint)
-    return Part("values", "chi-square", statistic, pvalue, effect, design, is_open=is_open)
+    return part("chi-square", statistic, pvalue)
 
 
 def compare_names(held: Held, values: Part, alpha: float) -> Part:
@@ -142,15 +184,19 @@ def compare_names(held: Held, values: Part, alpha: float) -> Part:
     that of `values`.
     """
     part = compare_share("tail", held.hits, held.rows, held.design, alpha)
-    effect = Effect(
-        "total variation over all names",
-        part.effect.value,
-        part.effect.lower,
-        max(values.effect.upper, part.effect.value),
-        VARIATION_THRESHOLD,
-    )
+
+    def bound(share: Effect, names: Effect) -> Effect:
+        upper = max(names.upper, share.value)
+        return Effect("total variation over all names", share.value, share.lower, upper, VARIATION_THRESHOLD)
+
+    def repeated(times: float) -> tuple[Effect, float]:
+        share, names = (one.repeated(times)[0] if one.repeated else one.effect for one in (part, values))
+        return bound(share, names), 0.0
+
+    effect = bound(part.effect, values.effect)
     is_open = values.is_open and effect.lower <= effect.threshold
-    return replace(part, test=f"{part.test}, held-out half", effect=effect, is_open=is_open)
+    test = f"{part.test}, held-out half"
+    return replace(part, test=test, effect=effect, is_open=is_open, repeated=repeated)
 
 
 def _tables(reference: _FloatArray, current: _FloatArray) -> float:
@@ -232,10 +278,15 @@ def compare_share(
         test, pvalue = "Fisher", fisher(a, b, n, m)
     else:
         test, pvalue = "two shares", _native.chi2_sf(square, 1.0)
+
     z = upper_quantile(alpha, design.df)
-    lower, upper = _newcombe(p, q, design, z)
-    effect = Effect(f"difference of the {name} share", abs(p - q), lower, upper, SHARE_THRESHOLD)
-    return Part(name, test, math.sqrt(square), pvalue, effect, design)
+
+    def repeated(times: float) -> tuple[Effect, float]:
+        larger = design.repeat(times)
+        bounds = _newcombe(p, q, larger, z if design.df is None else upper_quantile(alpha, larger.df))
+        return Effect(f"difference of the {name} share", abs(p - q), *bounds, SHARE_THRESHOLD), 0.0
+
+    return Part(name, test, math.sqrt(square), pvalue, repeated(1.0)[0], design, repeated=repeated)
 
 
 def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
@@ -286,13 +337,19 @@ def compare_unseen(found: _native.CategoryComparison | CategoryCounts, design: D
     z = (share - expected) / math.sqrt(variance)
     tail = _native.normal_sf(z) if design.df is None else _student_sf(z, design.df)
     few = _binomial_tail(share * design.m, expected * design.n, design.m / (design.n + design.m))
-    quantile, value = upper_quantile(alpha, design.df), max(0.0, share - expected)
-    low, high = _wilson(share, design.m, quantile)
-    own_reach = quantile * math.sqrt(own)
-    lower = max(0.0, share - expected - math.hypot(share - low, own_reach))
-    upper = min(1.0, value + math.hypot(high - share, own_reach))
-    effect = Effect("unseen share beyond expectation", value, lower, upper, SHARE_THRESHOLD)
-    return Part("unseen", "Good-Turing", z, max(tail, few), effect, design)
+    value, quantile = max(0.0, share - expected), upper_quantile(alpha, design.df)
+
+    def repeated(times: float) -> tuple[Effect, float]:
+        # The expectation's own variance shrinks with the size.
+        larger = design.repeat(times)
+        at = quantile if design.df is None else upper_quantile(alpha, larger.df)
+        low, high = _wilson(share, larger.m, at)
+        own_reach = at * math.sqrt(own / times)
+        lower = max(0.0, share - expected - math.hypot(share - low, own_reach))
+        upper = min(1.0, value + math.hypot(high - share, own_reach))
+        return Effect("unseen share beyond expectation", value, lower, upper, SHARE_THRESHOLD), 0.0
+
+    return Part("unseen", "Good-Turing", z, max(tail, few), repeated(1.0)[0], design, repeated=repeated)
 
 
 def _binomial_tail(hits: float, misses: float, share: float) -> float:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from tidewheel import _native
-from tidewheel.drift import cautions, comparison, inputs, joining, profiled, shown, states
+from tidewheel.drift import arguments, cautions, comparison, inputs, joining, profiled, shown, states
 from tidewheel.drift.columns import ColumnDrift
 from tidewheel.drift.measured import Measured, decide, differ, measure_categories, measure_numbers
+from tidewheel.drift.parts import condition_on_ties
 from tidewheel.drift.report import DriftReport
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -105,14 +106,15 @@ class Profile:
         O(distinct strings) for string columns.
         """
         if splitters is not None:
+            arguments.check_instance("splitters", splitters, Profile)
             if any(given is not None for given in (columns, exclude, statistics, kinds)):
                 raise InputError(
                     "`splitters` must be given without `columns`, `exclude`, `statistics` and `kinds`: it has all"
                 )
             return splitters._refit(splitters._read("reference", reference), threads)
         shown.check_names(statistics, STATISTICS)
-        asked, declared = inputs.check_columns(columns), inputs.check_kinds(kinds)
-        left_out = comparison.check_excluded(exclude)
+        asked = None if columns is None else arguments.read_names("columns", columns)
+        declared, left_out = arguments.read_kinds(kinds), arguments.read_excluded(exclude)
         table = inputs.read_table("reference", reference, columns=asked, exclude=left_out, kinds=declared)
         inputs.check_declared(declared, table)
         names = comparison.choose_columns({"reference": table}, list(table), asked, left_out)
@@ -140,6 +142,9 @@ class Profile:
 
         Cost: O(parts x blocks), and O(distinct strings) for string columns.
         """
+        parts = arguments.read_items("parts", parts)
+        for part in parts:
+            arguments.check_instance("parts", part, Profile)
         if not parts:
             raise InputError("`parts` must hold at least one profile; got none")
         first = parts[0]
@@ -204,15 +209,14 @@ class Profile:
             >>> profile.select(["lane"]).columns
             ('lane',)
         """
-        if not columns:
-            raise InputError("`columns` must name at least one column; got none")
+        names = arguments.read_names("columns", columns)
         known = {column.name: column for column in self._columns}
-        for name in columns:
+        for name in names:
             if name not in known:
                 raise UnknownNameError(
                     f"column {name!r} must be in the profile; it has {', '.join(map(repr, known))}"
                 )
-        return Profile([known[name] for name in dict.fromkeys(columns)], self._statistics, self._kinds)
+        return Profile([known[name] for name in names], self._statistics, self._kinds)
 
     def window(self) -> "Window":
         """Start an empty window."""
@@ -315,6 +319,9 @@ class Profile:
         if isinstance(column, profiled.Numbers):
             kind = comparison.NUMERIC[column.kind]
             found = measure_numbers(column.name, kind, column.compare(current), None, alpha)
+            counts = None if found.problem else column.count_values(current)
+            if counts is not None:
+                found = replace(found, parts=[condition_on_ties(found.parts[0], *counts), *found.parts[1:]])
         elif isinstance(column, profiled.Words):
             found = measure_categories(column.name, column.compare(current), None, alpha)
         else:
@@ -332,11 +339,19 @@ class Profile:
         """Read a profile from a file that `save` wrote.
 
         Raises:
-            InputError: the file holds no profile, one of another format version, or only a part of one.
+            InputError: the file cannot be read, or holds no profile, one of another format version, or only a part of one.
             IntegrityError: the file was changed since it was written.
         """
-        with open(path, "rb") as file:
-            return cls.from_bytes(file.read())
+        if not isinstance(path, str | PathLike):
+            raise InputTypeError(f"`path` must be the path of a file; got {path!r}")
+        try:
+            with open(path, "rb") as file:
+                # Whatever is no profile, however large it is, is refused by how it begins.
+                data = file.read(states.LEAST_BYTES)
+                data += file.read() if states.is_sealed(data) else b""
+        except (OSError, ValueError) as error:
+            raise InputError(f"`path` must be a file that can be read; got {str(path)!r}: {error}") from error
+        return cls.from_bytes(data)
 
     def to_bytes(self) -> bytes:
         """Return what `save` writes."""
@@ -356,7 +371,7 @@ class Profile:
         if len({column.name for column in columns}) < len(columns) or not set(statistics) <= set(STATISTICS):
             raise source.refuse("got a column twice or a statistic that does not exist")
         if not kinds.keys() <= {column.name for column in columns} or not {*kinds.values()} <= {
-            *inputs.DECLARED
+            *arguments.DECLARED
         }:
             raise source.refuse("got a declaration of a column or a kind that does not exist")
         return cls(columns, statistics, kinds)
@@ -509,6 +524,7 @@ class Window:
         Raises:
             InputError: the other window has another profile.
         """
+        arguments.check_instance("other", other, Window)
         if other.profile.id != self._profile.id:
             raise InputError(
                 f"windows must have one profile to be merged; got {self._profile.id[:12]} and {other.profile.id[:12]}"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, instants, shapes, states
+from tidewheel.drift import inputs, instants, shapes, states, ties
 from tidewheel.drift.columns import Shape
 from tidewheel.drift.comparison import BINS, CATEGORICAL, NUMERIC, count_parts, name_kind
 from tidewheel.drift.counted import CategoryCounts, NumberCounts, Parts
@@ -100,6 +100,20 @@ class Numbers:
             distance = _native.enclose_ks(self.blocks, *lines)
         sides = (self.bins(vector[BESIDE:]) for vector in (self.reference, current))
         return NumberCounts(r, c, distance, *sides)
+
+    def count_values(self, current: Counts) -> tuple[Counts, Counts] | None:
+        """Give rows per distinct value of both sides, where ties matter (`ties`) and each value has a block of its own."""
+        r, c = _line(self.reference), _line(current)
+        filled = np.flatnonzero(r + c)
+        is_single = np.zeros(len(r), dtype=bool)
+        is_single[[0, -1]] = True
+        if self.edges.dtype == np.float64:
+            is_single[2:-2] = np.nextafter(self.edges[:-1], np.inf) == self.edges[1:]
+        else:
+            is_single[2:-2] = self.edges[1:] - self.edges[:-1] == 1
+        if not is_single[filled].all() or not ties.are_tied(r[filled], c[filled]):
+            return None
+        return r[filled], c[filled]
 
     def distinct(self, vector: Counts) -> dict[float, int] | None:
         """Return rows per distinct whole number, if no more are known than may be codes and each has a block of its own."""

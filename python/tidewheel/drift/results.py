@@ -39,6 +39,7 @@ class ReferenceBins:
         continuous: True when no ties changed the quantiles, so that the law of PSI is known without the data.
         strategy: "quantile", "uniform" or "edges".
         dtype: Type of the reference, such as "float64" or "datetime[us]"; times are counted in its unit.
+        kind: "number", "temporal", "boolean" or "null".
     """
 
     edges: npt.NDArray[Any]
@@ -49,6 +50,7 @@ class ReferenceBins:
     continuous: bool
     strategy: str
     dtype: str = "float64"
+    kind: str = "number"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

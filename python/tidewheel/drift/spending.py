@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from tidewheel.errors import InputError, UnknownNameError
+from tidewheel.drift import arguments
+from tidewheel.errors import InputError
 
 #: Blocks of each level that are kept. With 4, lengths are 1, 2, 3, 4, 6, 8, 12, 16, ... looks. With 8 there would be four
 #: lengths per doubling: delays hardly differ, and looks cost twice as much.
@@ -50,11 +51,9 @@ class Promise:
     run_length: int
 
     def __post_init__(self) -> None:
-        if self.name not in PROMISES:
-            known = " or ".join(map(repr, PROMISES))
-            raise UnknownNameError(f"`promise` must be {known}; got {self.name!r}")
-        if not 0 < self.alpha < 1:
-            raise InputError(f"`alpha` must lie between 0 and 1; got {self.alpha}")
+        arguments.check_choice("promise", self.name, PROMISES)
+        arguments.check_share("alpha", self.alpha)
+        arguments.check_number("run_length", self.run_length)
         if self.run_length < 1:
             raise InputError(f"`run_length` must be at least 1 look; got {self.run_length}")
 

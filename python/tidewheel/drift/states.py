@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidewheel.errors import InputError, IntegrityError
+from tidewheel.errors import InputError, InputTypeError, IntegrityError
 
 #: Raised with every change of the layout or of what a body means.
 VERSION = 2
@@ -23,6 +23,8 @@ MOST_ROWS = 1 << 46
 _MAGIC = b"tidewhl\x1a"
 _HEADER = struct.Struct("<8s4sHQ")
 _DIGEST_BYTES = 32
+#: What has fewer bytes is no profile or window.
+LEAST_BYTES = _HEADER.size + _DIGEST_BYTES
 _KINDS = {"profile": b"PROF", "window": b"WIND", "monitor": b"MONI"}
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<u8"}
 
@@ -47,7 +49,9 @@ def unseal(kind: str, data: bytes) -> "Reader":
         InputError: the data are no `kind`, of another format version, or cut short.
         IntegrityError: the checksum says that the data were changed.
     """
-    least = _HEADER.size + _DIGEST_BYTES
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputTypeError(f"`data` must be bytes; got {type(data).__name__}")
+    least = LEAST_BYTES
     if len(data) < least or data[: len(_MAGIC)] != _MAGIC:
         raise InputError(f"`data` must be a Tidewheel {kind}; got {len(data)} bytes that are none")
     _, found, version, length = _HEADER.unpack_from(data)

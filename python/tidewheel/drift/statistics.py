@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift import inputs, instants, psi_law, vocabulary
+from tidewheel.drift import arguments, inputs, instants, psi_law, vocabulary
 from tidewheel.drift.results import Beside, BinnedCounts, PsiResult, ReferenceBins, ReferenceRanks
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: Strings of the reference that get a bin of their own in `psi`; all others share one. More bins than this make the index
 #: depend on noise in rare strings.
 MOST_CATEGORIES = 50
+
+#: More bins than this are a slip; their edges alone would take more than 128 MiB.
+MOST_BINS = 1 << 24
 
 _SHORT_FLOATS = ("float16", "float32")
 _STRATEGIES = ("quantile", "uniform")
@@ -42,16 +45,18 @@ def histogram(
         values: One-dimensional numbers.
         bins: Number of bins of equal width, at least 1, or B + 1 edges that increase strictly.
         range: Least and greatest edge for equal widths; by default the least and greatest value.
-        weights: One number per value; counts become sums of weights, added in the order of the rows on one thread.
+        weights: One finite number per value, none of them missing; counts become sums of weights, added in the order of the
+            rows on one thread. Negative ones subtract, as NumPy's do.
         threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
 
     Returns:
         Counts of shape (B,), int64, or float64 with weights; edges of shape (B + 1,), float64.
 
     Raises:
-        InputError: edges do not increase strictly; `range` is not finite and increasing; values that are missing, NaN or
-            infinite without a `range` (they have no place on a range taken from the data); lengths differ.
-        InputTypeError: `values` do not hold numbers.
+        InputError: edges do not increase strictly; a weight is missing, NaN or infinite; `range` is not finite and
+            increasing; values that are missing, NaN or infinite without a `range` (they have no place on a range taken
+            from the data); lengths differ.
+        InputTypeError: `values` or `weights` do not hold numbers, or `bins` is neither a whole number nor edges.
 
     Cost: O(n).
 
@@ -65,7 +70,8 @@ def histogram(
         ([1, 2, 1], [1.0, 2.0, 3.0, 4.0])
     """
     column = inputs.read_numbers("values", values)
-    edges = _even_edges(column, bins, range, threads) if isinstance(bins, int | np.integer) else _edges(bins)
+    asked = _read_bins(bins, column)
+    edges = _even_edges(column, asked, range, threads) if isinstance(asked, int) else asked
     edges_column = inputs.read_array("edges", edges)
     if weights is None:
         slots, _ = _native.count_slots(column, edges_column, closed=True, threads=threads)
@@ -75,22 +81,62 @@ def histogram(
         raise InputError(
             f"`weights` must have one number per value; got {len(weights_column)} for {len(column)}"
         )
+    if weights_column.kind == "temporal":
+        raise InputTypeError(f"`weights` must hold numbers; got {weights_column.dtype}")
     sums = _native.sum_weights(column, weights_column, edges_column)
     return np.array(sums[1 : len(edges)], dtype=np.float64), edges
 
 
-def _edges(bins: object) -> npt.NDArray[np.float64]:
-    edges = np.asarray(bins, dtype=np.float64)
-    if edges.ndim != 1:
-        raise InputError(f"`bins` must be a number or one-dimensional edges; got {edges.ndim} dimensions")
+def _read_bins(bins: object, column: _native.Column) -> int | npt.NDArray[np.float64]:
+    """Read how many bins there are, or their edges, strictly increasing numbers; of times in the unit of the column."""
+    if isinstance(bins, int | np.integer) and not isinstance(bins, bool):
+        if not 1 <= bins <= MOST_BINS:
+            bound = "at least 1" if bins < 1 else f"at most {MOST_BINS:,}"
+            raise InputError(f"`bins` must be {bound}; got {bins}")
+        return int(bins)
+    if isinstance(bins, str | bytes | bool) or not hasattr(bins, "__len__"):
+        raise InputTypeError(f"`bins` must be a whole number of bins, or their edges; got {bins!r}")
+    edges = inputs.read_vector("bins", bins)
+    if edges.dtype.kind in "mM":
+        edges = _read_times("bins", edges, column)
+    try:
+        # Not strings that look like numbers, and no complex ones.
+        edges = edges.astype(np.float64, casting="unsafe" if edges.dtype.kind == "O" else "same_kind")
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"`bins` must hold numbers as edges; got {edges.dtype}") from error
+    if len(edges) < 2:
+        raise InputError(f"`bins` must hold at least 2 edges; got {len(edges)}")
+    wrong = np.flatnonzero(~(edges[1:] > edges[:-1]))
+    if wrong.size:
+        at = int(wrong[0]) + 1
+        raise InputError(
+            f"`bins` must hold edges that increase strictly; got {edges[at]} after {edges[at - 1]} at index {at}"
+        )
     return edges
 
 
+def _read_times(name: str, edges: npt.NDArray[Any], column: _native.Column) -> npt.NDArray[np.float64]:
+    """Read edges of times in the unit of the column; between two of its units, where a finer one may lie, is no edge."""
+    check_times(column, inputs.read_array(name, edges), name)
+    counts, dtype = instants.from_numpy(edges)
+    if instants.is_finer(dtype, column.dtype):
+        raise InputTypeError(
+            f"`{name}` must not have a finer unit than the values; got {dtype} for {column.dtype}"
+        )
+    factor = instants.find_factor(dtype, column.dtype)
+    return np.where(np.isnat(edges), np.nan, counts.astype(np.float64) * factor)
+
+
+def _lay_even(low: Any, high: Any, bins: int, dtype: Any = np.float64) -> npt.NDArray[Any]:
+    if np.isfinite(high - low):
+        return np.linspace(low, high, bins + 1, dtype=dtype)
+    # Between the ends of the range of floats lies more than a float can hold; between their halves it does not.
+    return np.linspace(low / 2, high / 2, bins + 1, dtype=dtype) * 2
+
+
 def _even_edges(
-    column: _native.Column, bins: int | np.integer, ends: tuple[float, float] | None, threads: int | None
+    column: _native.Column, bins: int, ends: tuple[float, float] | None, threads: int | None
 ) -> npt.NDArray[np.float64]:
-    if bins < 1:
-        raise InputError(f"`bins` must be at least 1; got {bins}")
     # NumPy lays even edges in the type of the values where they are floats, stepping from end to end in that type.
     dtype = np.dtype(column.dtype if column.dtype in _SHORT_FLOATS else "float64")
     if ends is None:
@@ -102,12 +148,22 @@ def _even_edges(
                 f"got {beside} missing, NaN or infinite: pass `range`"
             )
         ends = (dtype.type(found[0]), dtype.type(found[1])) if found is not None else (0.0, 1.0)
-    low, high = (end if isinstance(end, np.floating) else float(end) for end in ends)
+    low, high = (end if isinstance(end, np.floating) else float(end) for end in _read_ends(ends))
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         raise InputError(f"`range` must be finite and increasing; got ({low}, {high})")
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, int(bins) + 1, dtype=np.result_type(low, high, dtype)).astype(np.float64)
+    with np.errstate(over="ignore"):
+        return _lay_even(low, high, bins, np.result_type(low, high, dtype)).astype(np.float64)
+
+
+def _read_ends(ends: Any) -> tuple[Any, Any]:
+    if isinstance(ends, str | bytes) or not hasattr(ends, "__len__") or len(ends) != 2:
+        raise InputTypeError(f"`range` must be a pair of numbers; got {ends!r}")
+    low, high = ends
+    for end in (low, high):
+        arguments.check_number("range", end)
+    return low, high
 
 
 def fit_bins(
@@ -145,25 +201,22 @@ def fit_bins(
         >>> drift.fit_bins(range(100), bins=4).edges.tolist()
         [-9223372036854775808, 25, 50, 75, 9223372036854775807]
     """
-    column = inputs.read_numbers("reference", reference)
-    if strategy not in _STRATEGIES:
-        raise UnknownNameError(
-            f"`strategy` must be one of {', '.join(map(repr, _STRATEGIES))}; got {strategy!r}"
-        )
-    if not isinstance(bins, int | np.integer):
-        return _count_reference(column, _edges(bins)[1:-1], "edges", threads)
-    if bins < 1:
-        raise InputError(f"`bins` must be at least 1; got {bins}")
+    return _fit_bins(inputs.read_numbers("reference", reference), bins, strategy, threads)
+
+
+def _fit_bins(column: _native.Column, bins: object, strategy: str, threads: int | None) -> ReferenceBins:
+    arguments.check_choice("strategy", strategy, _STRATEGIES)
+    asked = _read_bins(bins, column)
+    if not isinstance(asked, int):
+        return _count_reference(column, asked[1:-1], "edges", threads)
     if strategy == "quantile":
-        fitted = _native.fit_quantiles(column, int(bins), threads)
+        fitted = _native.fit_quantiles(column, asked, threads)
         interior = np.array(fitted.edges, dtype=domain(column))
-        return _reference_bins(
-            interior, fitted.counts, fitted.parts, fitted.continuous, strategy, column.dtype
-        )
+        return _reference_bins(column, interior, fitted.counts, fitted.parts, fitted.continuous, strategy)
     ends, _ = _native.find_range(column, threads)
     if ends is None:
         raise InputError("`reference` must hold at least one finite value; got none")
-    edges = np.linspace(float(ends[0]), float(ends[1]), int(bins) + 1)
+    edges = _lay_even(float(ends[0]), float(ends[1]), asked)
     return _count_reference(column, np.unique(edges[1:-1]), strategy, threads)
 
 
@@ -180,16 +233,16 @@ def _count_reference(
     slots, parts = _native.count_slots(
         column, inputs.read_array("edges", interior), closed=False, threads=threads
     )
-    return _reference_bins(interior, slots, parts, False, strategy, column.dtype)
+    return _reference_bins(column, interior, slots, parts, continuous=False, strategy=strategy)
 
 
 def _reference_bins(
+    column: _native.Column,
     interior: npt.NDArray[Any],
     counts: list[int],
     parts: _native.Parts,
     continuous: bool,
     strategy: str,
-    dtype: str,
 ) -> ReferenceBins:
     edges = np.empty(len(interior) + 2, dtype=interior.dtype)
     edges[1:-1] = interior
@@ -199,7 +252,15 @@ def _reference_bins(
     )
     infinite = parts.infinite_above + parts.infinite_below
     return ReferenceBins(
-        edges, tuple(counts), parts.missing, parts.nan, infinite, continuous, strategy, dtype
+        edges,
+        tuple(counts),
+        parts.missing,
+        parts.nan,
+        infinite,
+        continuous,
+        strategy,
+        column.dtype,
+        column.kind,
     )
 
 
@@ -294,7 +355,9 @@ def check_smoothing(smoothing: str | float) -> None:
         if smoothing not in _SMOOTHINGS:
             known = ", ".join(map(repr, _SMOOTHINGS))
             raise UnknownNameError(f"`smoothing` must be one of {known} or a number; got {smoothing!r}")
-    elif not 0 < smoothing < 1:
+        return
+    arguments.check_number("smoothing", smoothing)
+    if not 0 < smoothing < 1:
         raise InputError(f"`smoothing` as a least share must lie between 0 and 1; got {smoothing}")
 
 
@@ -318,14 +381,13 @@ def count_both(
     """
     if isinstance(reference, ReferenceBins):
         values = inputs.read_numbers("current", current)
-        _check_times(reference.dtype if instants.is_time(reference.dtype) else None, values)
+        check_times(reference, values)
         # Bins hold [a, b): a finer time counts where the reference's unit that it falls into does.
         return _count_numbers(reference, instants.convert(values, reference.dtype), threads)
     column = inputs.read_array("reference", reference)
     if column.kind == "string":
         return _count_strings(column, current, threads)
-    column, values = match_times(column, inputs.read_numbers("current", current))
-    return _count_numbers(fit_bins(reference, bins=bins, strategy=strategy, threads=threads), values, threads)
+    return count_both(_fit_bins(column, bins, strategy, threads), current, threads=threads)
 
 
 def _count_numbers(reference: ReferenceBins, values: _native.Column, threads: int | None) -> BinnedCounts:
@@ -362,33 +424,33 @@ def _count_strings(column: _native.Column, current: object, threads: int | None)
 
 def match_times(reference: _native.Column, current: _native.Column) -> tuple[_native.Column, _native.Column]:
     """Bring times to one unit; refuse them beside numbers or times of another kind, whose numbers mean something else."""
-    _check_times(reference.dtype if reference.kind == "temporal" else None, current)
+    check_times(reference, current)
     return instants.align(reference, current)
 
 
 def match_ranks(reference: ReferenceRanks, current: _native.Column) -> _native.Column:
     """Bring current times to the unit of a sorted reference, which must not be the coarser one."""
-    timed = reference.kind == "temporal"
-    _check_times(reference.dtype if timed else None, current)
-    if timed and current.kind == "temporal" and instants.is_finer(current.dtype, reference.dtype):
+    check_times(reference, current)
+    if reference.kind != "temporal":
+        return current
+    if current.kind == "temporal" and instants.is_finer(current.dtype, reference.dtype):
         raise InputTypeError(
             f"`current` must not have a finer unit than the sorted reference; got {current.dtype} for {reference.dtype}: "
             f"fit the reference in the finer unit"
         )
-    return instants.convert(current, reference.dtype) if timed else current
+    return instants.convert(current, reference.dtype)
 
 
-def _check_times(reference: str | None, current: _native.Column) -> None:
-    timed = current.dtype if current.kind == "temporal" else None
-    if current.kind == "null" or reference == timed:
+def check_times(reference: instants.Typed, current: _native.Column, name: str = "current") -> None:
+    """Refuse times beside numbers or times of another kind; units may differ."""
+    wanted, got = (side.dtype if side.kind == "temporal" else None for side in (reference, current))
+    if current.kind == "null" or wanted == got:
         return
-    wanted = reference or "numbers"
-    if reference is None or timed is None:
-        raise InputTypeError(f"`current` must hold {wanted} as `reference` does; got {current.dtype}")
-    if not instants.are_comparable(reference, timed):
-        raise InputTypeError(
-            f"`current` must hold {wanted} as `reference` does; got {timed}: {instants.explain(reference, timed)}"
-        )
+    told = f"`{name}` must hold {wanted or 'numbers'} as `reference` does; got {current.dtype}"
+    if wanted is None or got is None:
+        raise InputTypeError(told)
+    if not instants.are_comparable(wanted, got):
+        raise InputTypeError(f"{told}: {instants.explain(wanted, got)}")
 
 
 def count_beside(reference: _native.Parts, current: _native.Parts) -> Beside:

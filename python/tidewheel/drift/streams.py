@@ -11,7 +11,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from tidewheel import _native
-from tidewheel.drift import inputs, series
+from tidewheel.drift import arguments, inputs, series
 from tidewheel.drift.profile import Profile, Window
 from tidewheel.errors import InputError, InputTypeError, MissingExtraError
 
@@ -67,6 +67,7 @@ def scan(
         >>> drift.scan(pl.LazyFrame({"speed": [2.0, 3.0]}), profile=profile).n_rows
         2
     """
+    arguments.check_instance("profile", profile, Profile)
     window = profile.window()
     total, batches = _open(source, window)
     _tell(progress, 0, total)

@@ -92,11 +92,13 @@ class Held:
         hits: Held-out rows of both samples whose name is in the set.
         rows: Held-out rows of both samples.
         design: What they are worth.
+        units: Of rows that come in units, held-out rows per unit, those in the set and all others, in time order.
     """
 
     hits: tuple[int, int]
     rows: tuple[int, int]
     design: Design
+    units: tuple[_Counts, _Counts] | None = None
 
 
 def hold_out(names: AllNames) -> Held | None:
@@ -143,12 +145,18 @@ def _add_up(bucket: _Counts, counts: _Counts) -> _Counts:
     return np.bincount(bucket, weights=counts, minlength=BUCKETS).astype(np.int64)
 
 
-def hold_out_units(names: tuple[_Counts, _Counts], units: tuple[_Counts, _Counts]) -> Held | None:
+def hold_out_units(
+    names: tuple[_Counts, _Counts], units: tuple[_Counts, _Counts], phi: float = 0.0
+) -> Held | None:
     """Do as `hold_out` does, with halves of whole units: rows of one unit resemble each other across halves of rows.
+
+    Where units resemble the ones before them too (`phi` above 0) the halves are the earlier and the later units: of halves
+    that are tossed each unit would have neighbours in the other, and what one half chose the other would find again.
 
     Args:
         names: The name of each row of both samples as a number, the same on both sides; -1 where it is missing.
-        units: The unit of each row as a number.
+        units: The unit of each row as a number, in time order.
+        phi: The serial dependence of the units, as in `clusters.estimate_design`.
 
     Returns:
         The counts, and what they are worth by the spread between the units held out; None where there are fewer than three
@@ -161,7 +169,8 @@ def hold_out_units(names: tuple[_Counts, _Counts], units: tuple[_Counts, _Counts
         there = name >= 0
         _, unit = np.unique(unit[there], return_inverse=True)
         count = int(unit.max(initial=-1)) + 1
-        is_first = (generator.permutation(count) < count // 2)[unit]
+        places = np.arange(count) if phi > 0 else generator.permutation(count)
+        is_first = (places < count // 2)[unit]
         firsts.append(np.bincount(name[there][is_first], minlength=kinds))
         seconds.append((name[there][~is_first], unit[~is_first]))
     if not all(side.any() for side in firsts) or not all(len(name) for name, _ in seconds):
@@ -174,6 +183,6 @@ def hold_out_units(names: tuple[_Counts, _Counts], units: tuple[_Counts, _Counts
         tables.append(np.column_stack([hits, rows - hits])[rows > 0])
     if len(tables[0]) < clusters.UNITS_NEEDED:
         return None
-    design = clusters.estimate_design(tables[0], tables[1], ordered=False)
+    design = clusters.estimate_design(tables[0], tables[1], ordered=False, phi=phi)
     hits_of, rows_of = ([int(table[:, :k].sum()) for table in tables] for k in (1, 2))
-    return Held((hits_of[0], hits_of[1]), (rows_of[0], rows_of[1]), design)
+    return Held((hits_of[0], hits_of[1]), (rows_of[0], rows_of[1]), design, (tables[0], tables[1]))

@@ -64,18 +64,11 @@ pub struct ArrowArrayStream {
 
 macro_rules! released_once {
     ($kind:ident) => {
-        impl $kind {
-            /// A released struct, to be filled.
-            pub fn empty() -> Self {
-                // SAFETY: the struct is plain pointers, integers and `Option`s of function pointers: zero is a value.
-                unsafe { std::mem::zeroed() }
-            }
-        }
-
         impl Drop for $kind {
             fn drop(&mut self) {
                 if let Some(release) = self.release {
-                    // SAFETY: the struct was moved to us unreleased, and `drop` runs once; the callback clears `release`.
+                    // SAFETY: a producer filled the struct and nobody else holds it (see `capsule::take`), so the callback may
+                    // run; it runs once, for `drop` does.
                     unsafe { release(self) }
                 }
             }
@@ -87,6 +80,21 @@ released_once!(ArrowSchema);
 released_once!(ArrowArray);
 released_once!(ArrowArrayStream);
 
+macro_rules! filled_by_a_stream {
+    ($kind:ident) => {
+        impl $kind {
+            /// A released struct, to be filled.
+            pub fn empty() -> Self {
+                // SAFETY: the fields are raw pointers, integers and `Option`s of function pointers, for which zero is a value.
+                unsafe { std::mem::zeroed() }
+            }
+        }
+    };
+}
+
+filled_by_a_stream!(ArrowSchema);
+filled_by_a_stream!(ArrowArray);
+
 // SAFETY: Arrow arrays are immutable once exported, and the interface lets any thread read and release them.
 unsafe impl Send for ArrowArray {}
 // SAFETY: as above.
@@ -94,7 +102,13 @@ unsafe impl Sync for ArrowArray {}
 
 impl ArrowSchema {
     fn format(&self) -> &str {
-        text(self.format)
+        // SAFETY: the interface promises a string that lives, unchanged, until the schema is released.
+        unsafe { text(self, self.format) }
+    }
+
+    fn name(&self) -> &str {
+        // SAFETY: as above.
+        unsafe { text(self, self.name) }
     }
 
     /// True for the schema of a table.
@@ -103,10 +117,10 @@ impl ArrowSchema {
     }
 
     fn children(&self) -> Result<Vec<&ArrowSchema>, Error> {
-        // SAFETY: the interface promises `n_children` pointers.
-        let children = unsafe { slice_or_empty(self.children, self.n_children) };
+        // SAFETY: the interface promises `n_children` pointers, which live until the schema is released.
+        let children = unsafe { slice_or_empty(self, self.children, self.n_children) };
         // SAFETY: each of them is null or to a schema that lives as long as its parent.
-        let live = |&child: &*mut ArrowSchema| unsafe { live_schema(child) };
+        let live = |&child: &*mut ArrowSchema| unsafe { live_schema(self, child) };
         children.iter().map(live).collect()
     }
 
@@ -115,22 +129,22 @@ impl ArrowSchema {
             return Ok(None);
         }
         // SAFETY: the interface promises a schema that lives as long as its parent.
-        unsafe { live_schema(self.dictionary) }.map(Some)
+        unsafe { live_schema(self, self.dictionary) }.map(Some)
     }
 }
 
 impl ArrowArray {
     fn buffer<T>(&self, index: usize) -> *const T {
-        // SAFETY: the interface promises `n_buffers` pointers, each null or to a buffer of the layout's length.
-        let buffers = unsafe { slice_or_empty(self.buffers, self.n_buffers) };
+        // SAFETY: the interface promises `n_buffers` pointers, which live until the array is released.
+        let buffers = unsafe { slice_or_empty(self, self.buffers, self.n_buffers) };
         buffers
             .get(index)
             .map_or(ptr::null(), |buffer| buffer.cast())
     }
 
     fn child(&self, index: usize) -> Option<&ArrowArray> {
-        // SAFETY: the interface promises `n_children` pointers.
-        let children = unsafe { slice_or_empty(self.children, self.n_children) };
+        // SAFETY: the interface promises `n_children` pointers, which live until the array is released.
+        let children = unsafe { slice_or_empty(self, self.children, self.n_children) };
         // SAFETY: each of them is null or to an array that lives as long as its parent.
         children
             .get(index)
@@ -138,9 +152,14 @@ impl ArrowArray {
     }
 }
 
+// What these three give is borrowed of `owner`, so it cannot outlive the struct that holds it.
+
 /// # Safety
-/// `pointer` must be null or to a schema that lives for `'a`.
-unsafe fn live_schema<'a>(pointer: *const ArrowSchema) -> Result<&'a ArrowSchema, Error> {
+/// `pointer` must be null or to a schema that lives until `owner` is released.
+unsafe fn live_schema(
+    _owner: &ArrowSchema,
+    pointer: *const ArrowSchema,
+) -> Result<&ArrowSchema, Error> {
     // SAFETY: by the contract of this function.
     let schema = unsafe { pointer.as_ref() };
     schema
@@ -151,8 +170,8 @@ unsafe fn live_schema<'a>(pointer: *const ArrowSchema) -> Result<&'a ArrowSchema
 }
 
 /// # Safety
-/// `pointer` must be null or readable for `len` elements.
-unsafe fn slice_or_empty<'a, T>(pointer: *mut T, len: i64) -> &'a [T] {
+/// `pointer` must be null or readable for `len` elements, which nobody changes until `owner` is released.
+unsafe fn slice_or_empty<S, T>(_owner: &S, pointer: *mut T, len: i64) -> &[T] {
     if pointer.is_null() || len <= 0 {
         return &[];
     }
@@ -160,11 +179,13 @@ unsafe fn slice_or_empty<'a, T>(pointer: *mut T, len: i64) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(pointer, len as usize) }
 }
 
-fn text<'a>(pointer: *const c_char) -> &'a str {
+/// # Safety
+/// `pointer` must be null or to a string that ends with a zero byte and that nobody changes while `owner` is borrowed.
+unsafe fn text<S>(_owner: &S, pointer: *const c_char) -> &str {
     if pointer.is_null() {
         return "";
     }
-    // SAFETY: the interface promises strings that end with a zero byte.
+    // SAFETY: by the contract of this function.
     unsafe { CStr::from_ptr(pointer) }.to_str().unwrap_or("")
 }
 
@@ -217,7 +238,7 @@ fn read_table(schema: &ArrowSchema, arrays: &[Arc<ArrowArray>]) -> Result<Vec<Re
             .iter()
             .map(|batch| batch.child(index))
             .collect::<Result<_, _>>()?;
-        columns.push(read_column(text(child.name), child, pieces)?);
+        columns.push(read_column(child.name(), child, pieces)?);
     }
     Ok(columns)
 }
@@ -253,10 +274,13 @@ fn check(stream: &mut ArrowArrayStream, status: c_int) -> Result<(), Error> {
     if status == 0 {
         return Ok(());
     }
-    // SAFETY: the stream is live and has just returned an error; the string lives until its next call.
-    let message = stream
-        .get_last_error
-        .map_or("", |last| text(unsafe { last(stream) }));
+    let message = match stream.get_last_error {
+        None => ptr::null(),
+        // SAFETY: the stream is live and has just returned an error, which is when this may be asked.
+        Some(last) => unsafe { last(stream) },
+    };
+    // SAFETY: the string lives until the next call of the stream, and the borrow ends before that.
+    let message = unsafe { text(stream, message) };
     Err(input(format!(
         "the Arrow stream failed with code {status}: {message}"
     )))
@@ -556,7 +580,7 @@ fn check_codes(schema: &ArrowSchema) -> Result<(), Error> {
 
 /// The dictionary of a piece whose schema has one.
 fn words_of<'a>(piece: &Piece<'a>) -> Result<Piece<'a>, Error> {
-    // SAFETY: the pointer is null, or to an array that lives as long as its parent, which the piece holds.
+    // SAFETY: the pointer is null, or to an array that lives as long as its parent, which the piece borrows.
     let words = unsafe { piece.array.dictionary.as_ref() };
     let words = words.ok_or_else(|| {
         input("an Arrow array must have the dictionary that its schema has; got none")

@@ -2,8 +2,9 @@
 
 use crate::column::PyColumn;
 use crate::errors;
-use crate::functions::{edges, in_domain};
-use crate::results::{Number, Parts, ToPython, numbers};
+use crate::functions::{in_domain, vector};
+use crate::results::{Number, Parts, ToPython, bytes, numbers};
+use crate::threads::{self, Threads};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tidewheel_core::blocks::{self, Blocks};
@@ -73,9 +74,9 @@ impl PyBlocks {
     fn new(py: Python<'_>, edges: &PyColumn) -> PyResult<Self> {
         let column = edges.numbers()?;
         let make = || match column.common(&column) {
-            Common::Float => Blocks::new(self::edges(&column)).map(Cut::Float),
-            Common::Signed => Blocks::new(self::edges(&column)).map(Cut::Signed),
-            Common::Unsigned => Blocks::new(self::edges(&column)).map(Cut::Unsigned),
+            Common::Float => Blocks::new(vector("edges", &column)?).map(Cut::Float),
+            Common::Signed => Blocks::new(vector("edges", &column)?).map(Cut::Signed),
+            Common::Unsigned => Blocks::new(vector("edges", &column)?).map(Cut::Unsigned),
         };
         py.detach(make).map(Self).map_err(errors::from_core)
     }
@@ -125,8 +126,9 @@ pub fn fit_blocks(
     py: Python<'_>,
     references: Vec<PyRef<'_, PyColumn>>,
     bins: usize,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<Vec<FittedBlocks>> {
+    let threads = threads::most(threads)?;
     fn run<K: ToPython>(
         c: &Column<'_>,
         domain: &'static str,
@@ -165,8 +167,9 @@ pub fn count_blocks<'py>(
     py: Python<'py>,
     columns: Vec<PyRef<'_, PyColumn>>,
     blocks: Vec<PyRef<'_, PyBlocks>>,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<Vec<Counts<'py>>> {
+    let threads = threads::most(threads)?;
     same_length(columns.len(), blocks.len())?;
     for (column, blocks) in columns.iter().zip(&blocks) {
         blocks.check(column)?;
@@ -176,10 +179,10 @@ pub fn count_blocks<'py>(
     let (outer, inner) = compare::share_threads(numbers.len(), rows(&columns), threads);
     let one = |task: usize| blocks[task].count(&numbers[task], inner);
     let counted = py.detach(|| parallel::map(numbers.len(), outer, one));
-    Ok(counted
+    counted
         .into_iter()
         .map(|counted| wrap(py, counted))
-        .collect())
+        .collect()
 }
 
 #[pyfunction]
@@ -188,18 +191,19 @@ pub fn count_vocabularies<'py>(
     py: Python<'py>,
     columns: Vec<PyRef<'_, PyColumn>>,
     vocabularies: Vec<PyRef<'_, PyVocabulary>>,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<Vec<Counts<'py>>> {
+    let threads = threads::most(threads)?;
     same_length(columns.len(), vocabularies.len())?;
     let strings = read(&columns, PyColumn::strings)?;
     let vocabularies: Vec<&Vocabulary> = vocabularies.iter().map(|known| &known.0).collect();
     let (outer, inner) = compare::share_threads(strings.len(), rows(&columns), threads);
     let one = |task: usize| vocabularies[task].count(&strings[task], Some(inner));
     let counted = py.detach(|| parallel::map(strings.len(), outer, one));
-    Ok(counted
+    counted
         .into_iter()
         .map(|counted| wrap(py, counted))
-        .collect())
+        .collect()
 }
 
 fn same_length(columns: usize, others: usize) -> PyResult<()> {
@@ -222,16 +226,8 @@ fn rows(columns: &[PyRef<'_, PyColumn>]) -> usize {
     columns.first().map_or(0, |column| column.rows())
 }
 
-fn wrap(py: Python<'_>, counted: Counted) -> Counts<'_> {
-    (bytes(py, &counted.counts), counted.parts.into())
-}
-
-fn bytes<'py>(py: Python<'py>, counts: &[u64]) -> Bound<'py, PyBytes> {
-    let plain: Vec<u8> = counts
-        .iter()
-        .flat_map(|count| count.to_ne_bytes())
-        .collect();
-    PyBytes::new(py, &plain)
+fn wrap(py: Python<'_>, counted: Counted) -> PyResult<Counts<'_>> {
+    Ok((bytes(py, &counted.counts)?, counted.parts.into()))
 }
 
 /// Names end to end, the length of each, and its rows.
@@ -247,8 +243,9 @@ type Words<'py> = (
 pub fn fit_vocabulary<'py>(
     py: Python<'py>,
     reference: &PyColumn,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<Words<'py>> {
+    let threads = threads::most(threads)?;
     let strings = reference.strings()?;
     let fit = || {
         let (ranked, parts) = categories::ranked(&strings, threads);
@@ -259,7 +256,12 @@ pub fn fit_vocabulary<'py>(
     };
     let (text, lengths, counts, parts) = py.detach(fit);
     let text = PyBytes::new(py, &text);
-    Ok((text, bytes(py, &lengths), bytes(py, &counts), parts.into()))
+    Ok((
+        text,
+        bytes(py, &lengths)?,
+        bytes(py, &counts)?,
+        parts.into(),
+    ))
 }
 
 #[pyfunction]
@@ -273,7 +275,8 @@ pub fn enclose_ks(
     let run = || {
         // The infinities come first and last, each a value of its own.
         let single = [&[true], blocks.single(), &[true]].concat();
-        ks::enclose(&edges(&reference), &edges(&current), &single)
+        let reference = vector("reference", &reference)?;
+        ks::enclose(&reference, &vector("current", &current)?, &single)
     };
     let found = py.detach(run).map_err(errors::from_core)?;
     let (lower, upper) = found.ends();

@@ -20,7 +20,8 @@ impl<T: Copy + Send + Sync + 'static> Shared<T> {
             ));
         }
         let (pointer, len) = (buffer.buf_ptr() as *const T, buffer.item_count());
-        // SAFETY: the buffer protocol promises `item_count` elements as long as the export is held, which the owner does.
+        // SAFETY: `PyBuffer` has checked the element's size and format, and the buffer protocol promises `item_count` of them, one
+        // after the other, as long as the export is held, which the owner does.
         Ok(unsafe { Self::new(pointer, len, Arc::new(buffer)) })
     }
 }

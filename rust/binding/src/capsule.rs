@@ -8,32 +8,57 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use std::ffi::CStr;
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 
 macro_rules! taken_from_a_capsule {
     ($kind:ident) => {
         impl $kind {
             /// Move the struct out of a capsule, leaving a released one behind, as the interface asks of consumers.
+            ///
+            /// Whoever swaps the callback out owns the struct, so of two threads (without the interpreter lock they may come at
+            /// once) one gets it, and the other is refused.
             fn take(capsule: &Bound<'_, PyAny>, name: &CStr) -> PyResult<Self> {
                 let pointer = capsule
-                    .cast::<PyCapsule>()?
-                    .pointer_checked(Some(name))?
+                    .cast::<PyCapsule>()
+                    .map_err(|_| not_a_capsule(capsule, name))?
+                    .pointer_checked(Some(name))
+                    .map_err(|_| not_a_capsule(capsule, name))?
                     .cast::<$kind>()
                     .as_ptr();
-                let mut taken = Self::empty();
-                // SAFETY: a capsule of this name holds a valid struct of this kind; both sides are distinct.
-                unsafe {
-                    if (*pointer).release.is_none() {
-                        return Err(errors::input(
-                            "the Arrow capsule was consumed before; make a new one",
-                        ));
-                    }
-                    ptr::swap(&mut taken, pointer);
+                // SAFETY: a capsule of this name holds a valid struct of this kind, and lives as long as `capsule`.
+                let release = unsafe { &raw mut (*pointer).release };
+                // SAFETY: an `Option` of a function pointer is a pointer in size, alignment and value, null being `None`;
+                // consumers touch a struct that others may see through this swap alone.
+                let release = unsafe { AtomicPtr::<()>::from_ptr(release.cast()) }
+                    .swap(ptr::null_mut(), Ordering::AcqRel);
+                if release.is_null() {
+                    return Err(errors::input(
+                        "the Arrow capsule was consumed before; make a new one",
+                    ));
                 }
+                // SAFETY: the swap made us the owner; what stays behind is released, and nobody reads the rest of it.
+                let mut taken = unsafe { ptr::read(pointer) };
+                // SAFETY: the value is the field's own, of the same type.
+                taken.release = unsafe {
+                    std::mem::transmute::<*mut (), Option<unsafe extern "C" fn(*mut $kind)>>(
+                        release,
+                    )
+                };
                 Ok(taken)
             }
         }
     };
+}
+
+fn not_a_capsule(got: &Bound<'_, PyAny>, name: &CStr) -> PyErr {
+    let kind = got.get_type();
+    let kind = kind
+        .name()
+        .map_or_else(|_| "?".into(), |kind| kind.to_string());
+    errors::input_type(format!(
+        "the Arrow interface must give a capsule named {name:?}; got another {kind}"
+    ))
 }
 
 taken_from_a_capsule!(ArrowSchema);
@@ -51,8 +76,14 @@ pub fn read(object: &Bound<'_, PyAny>, name: Option<&str>) -> PyResult<Vec<PyCol
     let (schema, arrays) = if object.hasattr("__arrow_c_stream__")? {
         read_stream(&object.call_method0("__arrow_c_stream__")?)?
     } else {
-        let (schema, array): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
-            object.call_method0("__arrow_c_array__")?.extract()?;
+        let (schema, array): (Bound<'_, PyAny>, Bound<'_, PyAny>) = object
+            .call_method0("__arrow_c_array__")?
+            .extract()
+            .map_err(|_| {
+                errors::input_type(
+                    "`__arrow_c_array__` must give a schema and an array, both in capsules",
+                )
+            })?;
         let array = ArrowArray::take(&array, c"arrow_array")?;
         (
             ArrowSchema::take(&schema, c"arrow_schema")?,
@@ -92,9 +123,9 @@ pub struct Batches {
     open: Mutex<(ArrowSchema, ArrowArrayStream)>,
 }
 
-// SAFETY: the interface lets any thread use a stream and a schema, one at a time, which the mutex sees to.
+// SAFETY: the interface lets any thread use and release a stream and a schema, one at a time.
 unsafe impl Send for Batches {}
-// SAFETY: as above.
+// SAFETY: as above, and the mutex lets one thread at a time to them.
 unsafe impl Sync for Batches {}
 
 #[pymethods]

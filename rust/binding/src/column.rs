@@ -4,6 +4,7 @@ use crate::capsule;
 use crate::contents::{Contents, NumberChunk, SharedStrings, TextChunk};
 use crate::convert;
 use crate::errors;
+use crate::heap;
 use crate::memory::{Shared, SharedBits, SharedValues};
 use pyo3::prelude::*;
 use tidewheel_core::categories::StringColumn;
@@ -39,6 +40,7 @@ impl PyColumn {
 
     /// The numbers, if the column holds numbers (or booleans, as 0 and 1).
     pub fn numbers(&self) -> PyResult<Column<'_>> {
+        heap::keep_freed_memory();
         self.contents
             .numbers()
             .ok_or_else(|| self.refuse("numbers"))
@@ -51,6 +53,7 @@ impl PyColumn {
 
     /// The strings, if the column holds strings or booleans.
     pub fn strings(&self) -> PyResult<StringColumn<'_>> {
+        heap::keep_freed_memory();
         self.contents
             .strings()
             .ok_or_else(|| self.refuse("strings or booleans"))

@@ -3,9 +3,11 @@
 use crate::column::{PyColumn, PyUnits};
 use crate::errors;
 use crate::results::{
-    CategoryComparison, FittedBins, KsDistance, Number, NumericComparison, Parts, ToPython,
+    CategoryComparison, FittedBins, KsDistance, Number, NumericComparison, Parts, ToPython, bytes,
 };
+use crate::threads::{self, Threads};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use tidewheel_core::bins::{self, Thresholds};
 use tidewheel_core::column::Column;
 use tidewheel_core::domain::{Common, Domain};
@@ -41,20 +43,40 @@ pub fn alternative(name: &str) -> PyResult<Alternative> {
     }
 }
 
-/// Read the numbers of a column as edges.
-pub fn edges<K: Domain>(column: &Column<'_>) -> Vec<K> {
-    let mut values = Vec::with_capacity(column.len());
+/// Read the numbers of a column whose places count, such as edges; `name` is what an error calls it.
+pub fn vector<K: Domain>(name: &str, column: &Column<'_>) -> Result<Vec<K>, Error> {
+    let (mut values, mut gap) = (Vec::new(), None);
     for task in column.tasks() {
-        column.rows::<K>(task, |_, value| values.extend(value));
+        column.rows::<K>(task, |row, value| match value {
+            Some(value) => values.push(value),
+            None => gap = gap.or(Some(row)),
+        });
     }
-    values
+    match gap {
+        None => Ok(values),
+        Some(row) => Err(Error::Input(format!(
+            "`{name}` must hold a number everywhere; got a missing value or NaN at index {row}"
+        ))),
+    }
+}
+
+fn finite(name: &str, column: &Column<'_>) -> Result<Vec<f64>, Error> {
+    let values = vector::<f64>(name, column)?;
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(row) => Err(Error::Input(format!(
+            "`{name}` must be finite; got {} at index {row}",
+            values[row]
+        ))),
+    }
 }
 
 fn thresholds<K: Domain>(column: &Column<'_>, closed: bool) -> Result<Thresholds<K>, Error> {
+    let edges = vector("edges", column)?;
     if closed {
-        bins::closed(edges(column))
+        bins::closed(edges)
     } else {
-        Thresholds::new(edges(column))
+        Thresholds::new(edges)
     }
 }
 
@@ -63,8 +85,9 @@ fn thresholds<K: Domain>(column: &Column<'_>, closed: bool) -> Result<Thresholds
 pub fn find_range(
     py: Python<'_>,
     column: &PyColumn,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<(Option<(Number, Number)>, Parts)> {
+    let threads = threads::most(threads)?;
     fn run<K: ToPython>(
         column: &Column<'_>,
         threads: Option<usize>,
@@ -85,8 +108,9 @@ pub fn fit_quantiles(
     py: Python<'_>,
     reference: &PyColumn,
     bins: usize,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<FittedBins> {
+    let threads = threads::most(threads)?;
     fn run<K: ToPython>(
         reference: &Column<'_>,
         bins: usize,
@@ -106,8 +130,9 @@ pub fn count_slots(
     column: &PyColumn,
     edges: &PyColumn,
     closed: bool,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<(Vec<u64>, Parts)> {
+    let threads = threads::most(threads)?;
     type Found = Result<(Vec<u64>, Parts), Error>;
     fn run<K: Domain>(
         values: &Column<'_>,
@@ -134,7 +159,7 @@ pub fn sum_weights(
     let run = || {
         Ok(histogram::sum_weights(
             &values,
-            &self::edges::<f64>(&weights),
+            &finite("weights", &weights)?,
             &thresholds::<f64>(&edges, true)?,
         ))
     };
@@ -167,8 +192,9 @@ pub fn ks_distance(
     reference: &PyColumn,
     current: &PyColumn,
     alternative: &str,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<KsDistance> {
+    let threads = threads::most(threads)?;
     type Found = Result<KsDistance, Error>;
     fn run<K: ToPython>(
         r: &Column<'_>,
@@ -225,8 +251,9 @@ pub fn wasserstein(
     py: Python<'_>,
     reference: &PyColumn,
     current: &PyColumn,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<(f64, Parts, Parts)> {
+    let threads = threads::most(threads)?;
     let (r, c) = (reference.numbers()?, current.numbers()?);
     py.detach(|| tidewheel_core::wasserstein::distance(&r, &c, threads))
         .map(|found| {
@@ -289,8 +316,9 @@ pub fn compare_numeric(
     reference: Vec<PyRef<'_, PyColumn>>,
     current: Vec<PyRef<'_, PyColumn>>,
     bins: usize,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<Vec<NumericComparison>> {
+    let threads = threads::most(threads)?;
     fn run<K: ToPython>(
         r: &Column<'_>,
         c: &Column<'_>,
@@ -318,8 +346,9 @@ pub fn compare_categories(
     reference: Vec<PyRef<'_, PyColumn>>,
     current: Vec<PyRef<'_, PyColumn>>,
     most: usize,
-    threads: Option<usize>,
+    threads: Option<Threads>,
 ) -> PyResult<Vec<CategoryComparison>> {
+    let threads = threads::most(threads)?;
     let pairs = pairs(&reference, &current, PyColumn::strings)?;
     let rows = pairs.first().map_or(0, |(r, c)| r.len() + c.len());
     let (columns, inner) = compare::share_threads(pairs.len(), rows, threads);
@@ -339,16 +368,16 @@ pub fn encode_units(py: Python<'_>, column: &PyColumn) -> PyResult<PyUnits> {
         Common::Signed => units::encode_numbers::<i64>(&values),
         Common::Unsigned => units::encode_numbers::<u64>(&values),
     };
-    Ok(PyUnits(py.detach(encode)))
+    py.detach(encode).map(PyUnits).map_err(errors::from_core)
 }
 
 #[pyfunction]
-pub fn count_numbers_by_unit(
-    py: Python<'_>,
+pub fn count_numbers_by_unit<'py>(
+    py: Python<'py>,
     column: &PyColumn,
     edges: &PyColumn,
     units: &PyUnits,
-) -> PyResult<Vec<u64>> {
+) -> PyResult<Bound<'py, PyBytes>> {
     fn run<K: Domain>(
         values: &Column<'_>,
         edges: &Column<'_>,
@@ -361,20 +390,23 @@ pub fn count_numbers_by_unit(
         ))
     }
     let (values, edges) = (column.numbers()?, edges.numbers()?);
-    py.detach(|| in_domain!(values.common(&edges), run(&values, &edges, &units.0)))
-        .map_err(errors::from_core)
+    let table = py
+        .detach(|| in_domain!(values.common(&edges), run(&values, &edges, &units.0)))
+        .map_err(errors::from_core)?;
+    bytes(py, &table)
 }
 
 #[pyfunction]
-pub fn count_names_by_unit(
-    py: Python<'_>,
+pub fn count_names_by_unit<'py>(
+    py: Python<'py>,
     column: &PyColumn,
     names: Vec<String>,
     units: &PyUnits,
-) -> PyResult<Vec<u64>> {
+) -> PyResult<Bound<'py, PyBytes>> {
     let strings = column.strings()?;
     let names: Vec<Vec<u8>> = names.into_iter().map(String::into_bytes).collect();
-    Ok(py.detach(|| units::count_strings(&strings, &names, &units.0)))
+    let table = py.detach(|| units::count_strings(&strings, &names, &units.0));
+    bytes(py, &table)
 }
 
 #[pyfunction]

@@ -2,7 +2,7 @@
 
 use crate::column::{PyColumn, PyUnits};
 use crate::errors;
-use crate::functions::edges;
+use crate::functions::vector;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tidewheel_core::gather;
@@ -23,9 +23,9 @@ pub fn gather_numbers<'py>(
     column: &PyColumn,
     rows: &PyColumn,
 ) -> PyResult<(Bytes<'py>, Bytes<'py>)> {
-    let (values, rows) = (column.numbers()?, edges::<u64>(&rows.numbers()?));
+    let (values, rows) = (column.numbers()?, rows.numbers()?);
     let (numbers, there) = py
-        .detach(|| gather::numbers(&values, &rows))
+        .detach(|| gather::numbers(&values, &vector("rows", &rows)?))
         .map_err(errors::from_core)?;
     let numbers = wrap(py, numbers.iter().map(|value| value.to_ne_bytes()));
     Ok((numbers, PyBytes::new(py, &there)))
@@ -37,8 +37,9 @@ pub fn gather_strings(
     column: &PyColumn,
     rows: &PyColumn,
 ) -> PyResult<Vec<Option<String>>> {
-    let (strings, rows) = (column.strings()?, edges::<u64>(&rows.numbers()?));
+    let (strings, rows) = (column.strings()?, rows.numbers()?);
     let read = || {
+        let rows = vector("rows", &rows)?;
         let found = gather::strings(&strings, &rows)?.into_iter();
         Ok(found
             .map(|text| text.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
@@ -53,9 +54,9 @@ pub fn gather_units<'py>(
     units: &PyUnits,
     rows: &PyColumn,
 ) -> PyResult<Bytes<'py>> {
-    let rows = edges::<u64>(&rows.numbers()?);
+    let rows = rows.numbers()?;
     let codes = py
-        .detach(|| gather::codes(&units.0, &rows))
+        .detach(|| gather::codes(&units.0, &vector("rows", &rows)?))
         .map_err(errors::from_core)?;
     Ok(wrap(py, codes.iter().map(|code| code.to_ne_bytes())))
 }

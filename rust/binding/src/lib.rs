@@ -3,8 +3,8 @@
 //! All the `unsafe` turns foreign memory into slices: [`memory`] holds them, [`buffer`] borrows NumPy's, [`arrow`] reads
 //! Arrow's structs, [`capsule`] moves those out of Python. [`contents`] is what they make of a column, [`column`] what
 //! Python holds of it, [`results`] what it gets back, [`functions`] the calls, [`blocks`] those of mergeable states,
-//! [`ranks`] those of references sorted once, [`gather`] those of single rows, [`errors`] the exceptions, [`heap`] what
-//! happens to freed memory. The fuzz targets in `fuzz/` compile `memory`,
+//! [`ranks`] those of references sorted once, [`gather`] those of single rows, [`threads`] how many threads these may use,
+//! [`errors`] the exceptions, [`heap`] what happens to freed memory. The fuzz targets in `fuzz/` compile `memory`,
 //! `contents` and `arrow` without Python.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(unsafe_code)]
@@ -23,6 +23,7 @@ mod heap;
 mod memory;
 mod ranks;
 mod results;
+mod threads;
 mod written;
 
 use pyo3::prelude::*;
@@ -33,7 +34,6 @@ mod _native {
 
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-        super::heap::keep_freed_memory();
         super::ranks::check_tier()
     }
 

@@ -1,8 +1,15 @@
 //! Foreign memory as slices: a pointer, a length, and whatever keeps the memory alive.
 //!
 //! Nothing here knows Python, so that the fuzz target of the Arrow reader can have this module (see `fuzz/`); what comes
-//! over the buffer protocol is [`crate::buffer`]'s. Another thread may write into a NumPy array while it is read. The core
-//! copies each block before it uses it, so that gives wrong counts at worst.
+//! over the buffer protocol is [`crate::buffer`]'s.
+//!
+//! Another thread may write into a NumPy array while it is read, and nothing here prevents it: Python lets it, and a copy of every
+//! array would cost more than most statistics. `f64` blocks without gaps are even read in place, more than once; all others are
+//! converted into a buffer first. So to the letter of Rust's rules a caller must not write during a call. What holds if one does:
+//! all elements are plain numbers, for which any bits are a value; loops and allocations are bounded by lengths that no element
+//! says; and nothing that a look at an element told is trusted at the next one (places in tables are checked, walks and sorts take a
+//! NaN that was not there before). Wrong counts at worst, then, or an error in words; test:
+//! `test_other_threads_may_write_meanwhile` in tests/drift/test_runtime.py.
 #![allow(unsafe_code)]
 
 use std::any::Any;
@@ -19,7 +26,7 @@ pub struct Shared<T> {
     _owner: Owner,
 }
 
-// SAFETY: the memory is only read through `slice`, the element types are plain numbers, and the owner is Send and Sync.
+// SAFETY: the memory is only read, through `slice`, as elements that may be sent and shared, and the owner may be too.
 unsafe impl<T: Sync> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Shared<T> {}
@@ -63,7 +70,8 @@ impl<T: Copy + Send + Sync + 'static> Shared<T> {
         if self.len == 0 {
             return &[];
         }
-        // SAFETY: `new` was promised `len` readable, aligned elements while the owner lives, and `self` holds the owner.
+        // SAFETY: `new` was promised `len` readable elements while the owner lives, and `self` holds the owner; it took the
+        // pointer as it is only if it is aligned. Who writes meanwhile: see the module's words.
         unsafe { std::slice::from_raw_parts(self.pointer, self.len) }
     }
 }

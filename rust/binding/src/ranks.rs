@@ -4,6 +4,7 @@ use crate::column::PyColumn;
 use crate::errors;
 use crate::functions;
 use crate::results::{KsDistance, Parts};
+use crate::threads::{self, Threads};
 use pyo3::prelude::*;
 use tidewheel_core::reference::{Found, Reference};
 use tidewheel_core::tier::Tier;
@@ -16,6 +17,8 @@ pub struct PyRanks(Reference);
 impl PyRanks {
     #[new]
     fn new(py: Python<'_>, reference: &PyColumn) -> PyResult<Self> {
+        // The core would take a variable that says nothing as not set.
+        threads::most(None)?;
         let column = reference.numbers()?;
         py.detach(|| Reference::fit(&column))
             .map(Self)
@@ -33,8 +36,9 @@ impl PyRanks {
         py: Python<'_>,
         current: &PyColumn,
         alternative: &str,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<KsDistance> {
+        let threads = threads::most(threads)?;
         let (column, side) = (current.numbers()?, functions::alternative(alternative)?);
         py.detach(|| self.0.distance(&column, side, threads))
             .map(|found| match found {

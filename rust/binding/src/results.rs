@@ -1,6 +1,7 @@
 //! What Python gets back: frozen records of plain numbers.
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use tidewheel_core::column;
 use tidewheel_core::compare::Numeric;
 use tidewheel_core::domain::Domain;
@@ -219,10 +220,21 @@ impl From<tidewheel_core::categories::Categories> for CategoryComparison {
     }
 }
 
-/// Numbers as the bytes that NumPy reads.
+/// Numbers as the bytes that NumPy reads, for records made without the interpreter.
 fn plain(numbers: &[u64]) -> Vec<u8> {
     numbers
         .iter()
         .flat_map(|number| number.to_ne_bytes())
         .collect()
+}
+
+/// Wrap counts as the bytes of an array in the machine's order, written straight into the object that Python gets.
+pub fn bytes<'py>(py: Python<'py>, counts: &[u64]) -> PyResult<Bound<'py, PyBytes>> {
+    let size = std::mem::size_of::<u64>();
+    PyBytes::new_with(py, size_of_val(counts), |to| {
+        for (place, count) in to.chunks_exact_mut(size).zip(counts) {
+            place.copy_from_slice(&count.to_ne_bytes());
+        }
+        Ok(())
+    })
 }

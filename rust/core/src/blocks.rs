@@ -99,9 +99,15 @@ pub fn fit<K: Domain>(
         return Err(Error::Input("`bins` must be at least 1; got 0".into()));
     }
     let range = select::range::<K>(reference, threads);
+    // After many rows of the greatest float the next edge is infinite: no finite value lies beyond it.
+    let quantiles = |count| {
+        let mut edges = select::quantile_edges::<K>(reference, count, threads).0;
+        edges.retain(|edge| edge.is_finite());
+        edges
+    };
     let bin_edges = match range.0 {
         None => Vec::new(),
-        Some(_) => select::quantile_edges::<K>(reference, bins, threads).0,
+        Some(_) => quantiles(bins),
     };
     let wanted = (BLOCKS_PER_ROOT * (range.1.finite() as f64).sqrt()).ceil() as usize;
     let wanted = wanted.clamp(*BLOCKS.start(), *BLOCKS.end());
@@ -112,7 +118,7 @@ pub fn fit<K: Domain>(
             .flatten()
             .filter(|edge| edge.is_finite())
             .collect(),
-        None => select::quantile_edges::<K>(reference, wanted, threads).0,
+        None => quantiles(wanted),
     };
     edges.extend(&bin_edges);
     edges.sort_unstable_by_key(|edge| edge.key());

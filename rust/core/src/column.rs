@@ -188,6 +188,11 @@ pub struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
+    /// True where nothing says that any value is there: then nobody has memory for them, however many they are.
+    fn is_void(&self) -> bool {
+        self.validity.is_some_and(|bits| bits.bytes.is_empty())
+    }
+
     /// The number in a row that lies in the chunk, as a float; `None` when it is missing.
     pub(crate) fn get(&self, row: usize) -> Option<f64> {
         let mut one = [0.0];
@@ -334,6 +339,12 @@ impl<'a> Column<'a> {
         self.chunks.iter().map(|chunk| chunk.values.len()).sum()
     }
 
+    /// Rows that may hold a value: for how many memory may be taken, since the column takes as much.
+    pub(crate) fn most_values(&self) -> usize {
+        let there = self.chunks.iter().filter(|chunk| !chunk.is_void());
+        there.map(|chunk| chunk.values.len()).sum()
+    }
+
     /// True without rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -346,16 +357,22 @@ impl<'a> Column<'a> {
             .map_or(Values::F64(&[]), |chunk| chunk.values.none())
     }
 
-    /// Cut the column into tasks of at most [`TASK_ROWS`] rows.
+    /// Cut the column into tasks of at most [`TASK_ROWS`] rows; a chunk without any value is one task.
     pub fn tasks(&self) -> Vec<Task> {
         let mut tasks = Vec::new();
         let mut first_row = 0;
-        for (chunk, values) in self.chunks.iter().map(|chunk| chunk.values).enumerate() {
+        for (place, chunk) in self.chunks.iter().enumerate() {
+            let values = chunk.values;
+            let most = if chunk.is_void() {
+                usize::MAX
+            } else {
+                TASK_ROWS
+            };
             let mut start = 0;
             while start < values.len() {
-                let len = TASK_ROWS.min(values.len() - start);
+                let len = most.min(values.len() - start);
                 tasks.push(Task {
-                    chunk,
+                    chunk: place,
                     start,
                     len,
                     first_row: first_row + start,
@@ -424,10 +441,15 @@ impl<'a> Column<'a> {
         let Some(chunk) = self.chunks.get(task.chunk) else {
             return;
         };
-        let (first, bytes) = chunk.values.place();
-        let mut buffer = [K::default(); BLOCK];
         let mut start = task.start;
         let end = (task.start + task.len).min(chunk.values.len());
+        if chunk.is_void() {
+            let rows = end.saturating_sub(start) as u64;
+            (parts.rows, parts.missing) = (parts.rows + rows, parts.missing + rows);
+            return;
+        }
+        let (first, bytes) = chunk.values.place();
+        let mut buffer = [K::default(); BLOCK];
         while start < end {
             let len = BLOCK.min(end - start);
             parts.rows += len as u64;
@@ -467,6 +489,9 @@ impl<'a> Column<'a> {
         let Some(chunk) = self.chunks.get(task.chunk) else {
             return;
         };
+        if chunk.is_void() {
+            return;
+        }
         let (first, bytes) = chunk.values.place();
         let (mut buffer, mut found) = ([K::default(); BLOCK], [K::default(); BLOCK]);
         let end = (task.start + task.len).min(chunk.values.len());

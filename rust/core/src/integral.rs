@@ -102,6 +102,24 @@ impl Sum {
     }
 }
 
+/// A height of at most 1 times the distance between two values, which may be more than a float can hold.
+#[inline(always)]
+pub(crate) fn area<K: Domain>(height: f64, from: K, to: K) -> f64 {
+    let gap = from.gap(to);
+    if gap < f64::INFINITY {
+        height * gap
+    } else {
+        area_of_halves(height, from.to_f64(), to.to_f64())
+    }
+}
+
+/// Out of the way, for it is needed at the ends of the range of floats alone.
+#[cold]
+#[inline(never)]
+fn area_of_halves(height: f64, from: f64, to: f64) -> f64 {
+    2.0 * (height * (to / 2.0 - from / 2.0))
+}
+
 /// The integral of `|F - G|` as far as it has come; all terms are at least 0.
 pub(crate) struct Integral<'a, K> {
     sizes: &'a Sizes,
@@ -122,7 +140,7 @@ impl<'a, K: Domain> Integral<'a, K> {
         // Where F and G are equal an infinite gap must not make NaN.
         if let (Some(at), true) = (self.at, self.d != 0) {
             self.sum
-                .add(self.sizes.difference(self.d).abs() * at.gap(next));
+                .add(area(self.sizes.difference(self.d).abs(), at, next));
         }
         self.at = Some(next);
     }
@@ -156,7 +174,9 @@ impl Integral<'_, f64> {
         c.keys_into(keys);
         let ends = |(low, high): (u64, u64), key: &u64| (low.min(*key), high.max(*key));
         let (low, high) = keys.iter().fold((u64::MAX, 0), ends);
-        let is_narrow = high - low < 1 << 63;
+        // Keys that fit, and distances that do: else the rows are walked one by one.
+        let is_narrow = high - low < 1 << 63
+            && (f64::of_key(high) - self.at.unwrap_or(f64::of_key(low))).is_finite();
         let fits = n.checked_mul(m).is_some_and(|most| most < 1 << 62);
         if is_narrow && fits {
             self.pass_keys(keys, r.len(), low, [m as i64, -(n as i64)]);

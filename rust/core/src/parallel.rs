@@ -4,6 +4,7 @@
 //! Threads here live for one call. Results are handed back in an order that does not depend on timing, and everything
 //! summed over threads is an integer, so the number of threads never changes a result.
 
+use crate::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -28,16 +29,32 @@ pub fn threads_for(requested: Option<usize>, rows: usize) -> usize {
     available(requested)
 }
 
+/// The variable that says how many threads a call may use.
+const THREADS_VARIABLE: &str = "TIDEWHEEL_THREADS";
+
+/// Read how many threads the environment asks for; `None` without the variable.
+///
+/// # Errors
+/// [`Error::Input`] when it holds anything but a whole number of at least 1. Functions of this crate take it as not set then:
+/// who calls them with a user's environment asks here first.
+pub fn from_environment() -> Result<Option<usize>, Error> {
+    let Some(text) = std::env::var_os(THREADS_VARIABLE) else {
+        return Ok(None);
+    };
+    let text = text.to_string_lossy();
+    match text.trim().parse() {
+        Ok(threads) if threads > 0 => Ok(Some(threads)),
+        _ => Err(Error::Input(format!(
+            "the environment variable {THREADS_VARIABLE} must be a whole number of at least 1, or not set; got {text:?}"
+        ))),
+    }
+}
+
 /// Threads to use for work that is large for sure: those asked for, else `TIDEWHEEL_THREADS`, else one inside a worker of
 /// Ray or Spark, else one per core.
 pub fn available(requested: Option<usize>) -> usize {
-    let from_environment = || {
-        std::env::var("TIDEWHEEL_THREADS")
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-    };
     let threads = requested
-        .or_else(from_environment)
+        .or_else(|| from_environment().ok().flatten())
         .filter(|&threads| threads > 0);
     threads.unwrap_or_else(by_default).min(256)
 }

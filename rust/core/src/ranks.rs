@@ -3,6 +3,7 @@
 use crate::column::{Column, Infinities, Parts};
 use crate::domain::Domain;
 use crate::error::Error;
+use crate::integral::area;
 use crate::merge;
 use crate::select;
 
@@ -56,13 +57,13 @@ impl<K: Domain> Sorted<K> {
             // Where F and G are equal an infinite gap must not make NaN.
             if let (Some(before), true) = (before, d != 0) {
                 let difference = d as f64 / (n as f64 * m as f64);
-                sum += difference * difference * before.gap(at);
+                sum += area(difference * difference / 2.0, before, at);
             }
             d += m * r as i128 - n * c as i128;
             before = Some(at);
         });
-        // Halved before, not doubled: so the sum may be as large as a float can be.
-        f64::sqrt(sum / 2.0) * 2.0
+        // Halves are added, not whole ones: so the sum may be as large as a float can be.
+        f64::sqrt(sum) * 2.0
     }
 
     /// Four times Anderson's `U = n sum (R_i - i)^2 + m sum (S_j - j)^2`, R and S being midranks in the pooled sample.

@@ -17,14 +17,24 @@ const SAMPLE: usize = 1 << 12;
 /// Cells into which a column is counted; only the cells that hold a wanted rank are sorted.
 const CELLS: usize = 1 << 14;
 
-/// Collect the finite values of a column.
+/// Collect the finite values of a column, and its infinities if they are kept.
 pub fn collect<K: Domain>(column: &Column<'_>, infinities: Infinities) -> (Vec<K>, Parts) {
-    let mut values = Vec::with_capacity(column.len());
+    let mut values = Vec::with_capacity(column.most_values());
     let mut parts = Parts::default();
     for task in column.tasks() {
         column.blocks(task, infinities, &mut parts, |block| {
             values.extend_from_slice(block)
         });
+    }
+    // A row may be overwritten between the look at it and its copy. Later on nothing is, so this settles it.
+    let is_wanted = |value: &K| match infinities {
+        Infinities::Keep => !value.is_nan(),
+        Infinities::Leave => value.is_finite(),
+    };
+    if !values.iter().all(is_wanted) {
+        let before = values.len();
+        values.retain(is_wanted);
+        parts.nan += (before - values.len()) as u64;
     }
     (values, parts)
 }

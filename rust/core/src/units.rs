@@ -4,6 +4,7 @@ use crate::bins::Thresholds;
 use crate::categories::{FoldMap, StringColumn};
 use crate::column::Column;
 use crate::domain::Domain;
+use crate::error::Error;
 
 /// The unit of each row as a code, codes being given in the order of first appearance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,19 +16,29 @@ pub struct Units {
 }
 
 /// Give codes to numbers; all missing rows together form one unit.
-pub fn encode_numbers<K: Domain>(column: &Column<'_>) -> Units {
+///
+/// # Errors
+/// [`Error::Input`] when there is no memory for a code per row: a column without values may be longer than any memory.
+pub fn encode_numbers<K: Domain>(column: &Column<'_>) -> Result<Units, Error> {
     let mut seen: FoldMap<Option<u64>, u32> = FoldMap::default();
-    let mut codes = vec![0; column.len()];
+    let mut codes = Vec::new();
+    if codes.try_reserve_exact(column.len()).is_err() {
+        return Err(Error::Input(format!(
+            "a column of units must have no more rows than memory holds codes for; got {}",
+            column.len()
+        )));
+    }
+    codes.resize(column.len(), 0);
     for task in column.tasks() {
         column.rows::<K>(task, |row, value| {
             let next = seen.len() as u32;
             codes[row] = *seen.entry(value.map(K::key)).or_insert(next);
         });
     }
-    Units {
+    Ok(Units {
         codes,
         count: seen.len(),
-    }
+    })
 }
 
 /// Give codes to strings; all missing rows together form one unit.
@@ -53,7 +64,7 @@ pub fn encode_strings(column: &StringColumn<'_>) -> Units {
 /// use tidewheel_core::column::{Column, Values};
 /// use tidewheel_core::units::{count_numbers, encode_numbers};
 /// let (days, values) = ([7i64, 7, 9], [1.0, 5.0, f64::NAN]);
-/// let units = encode_numbers::<i64>(&Column::from(Values::I64(&days)));
+/// let units = encode_numbers::<i64>(&Column::from(Values::I64(&days)))?;
 /// let table = count_numbers(&Column::from(Values::F64(&values)), &Thresholds::new(vec![3.0])?, &units);
 /// // Per day: below 3, from 3 on, infinite, missing or NaN.
 /// assert_eq!(table, [1, 1, 0, 0, 0, 0, 0, 1]);
@@ -115,7 +126,8 @@ mod tests {
         let units = encode_numbers::<i64>(&Column::new(vec![Chunk {
             values: Values::I64(&days),
             validity: None,
-        }]));
+        }]))
+        .unwrap();
         assert_eq!(
             units,
             Units {

@@ -17,7 +17,7 @@ use crate::column::{Column, Infinities, Parts, Reading};
 use crate::domain::{Common, Domain};
 use crate::error::Error;
 use crate::histogram::{self, Counted};
-use crate::integral::{Integral, Sizes, Sum, to_float};
+use crate::integral::{Integral, Sizes, Sum, area, to_float};
 use crate::ks;
 use crate::offsets::Grid;
 use crate::parallel;
@@ -219,8 +219,13 @@ fn by_cells(
         });
         sum.add(beside[1] / sizes.m as f64 - beside[0] / sizes.n as f64);
         sum.join(&sort_rest(&gathered, &pieces, &sizes, threads));
+        statistic = sum.value();
+        if !statistic.is_finite() {
+            // Sums over cells leave the range of floats sooner than the distance does.
+            return sorted::<f64>(columns[0], columns[1]);
+        }
         // Rows that were overwritten between the passes may leave less than nothing.
-        statistic = sum.value().max(0.0);
+        statistic = statistic.max(0.0);
     }
     Ok(Distance {
         statistic,
@@ -284,7 +289,7 @@ fn sum_certain_cells(
     let unit = sizes.difference(1);
     let mut reach = |at: Option<f64>, d: i128, next: Option<f64>| {
         if let (Some(at), Some(next), true) = (at, next, d != 0) {
-            sum.add(to_float(d).abs() * unit * (next - at));
+            sum.add(area(to_float(d).abs() * unit, at, next));
         }
         next
     };

@@ -1,0 +1,195 @@
+"""Serial dependence of units in time order: how much a unit's value resembles the one before it, and what that costs.
+
+Model: the value of unit i is its sample's mean, plus a between-unit part with correlation `phi^|i - j|` (an autoregression
+of order 1), plus independent noise, since a unit's value comes from its rows. Pure: arrays in, numbers out.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+#: phi is never taken to be larger: at 0.97 forty units are worth one.
+LARGEST_PHI = 0.97
+#: The between-unit share is never taken to be less; it divides.
+LEAST_BETWEEN = 0.05
+#: Units worked on at once: 60,000 of them take no copy of their values.
+BLOCK = 4_096
+#: Correlations below this are taken as none.
+NEGLIGIBLE = 1e-16
+#: Beyond this phi the effective units are too few to know phi itself, and no test keeps its level (`docs/calibration.md`).
+UNSETTLED_PHI = 0.7
+#: With no more units than that on both sides together a visible correlation is enough for no test to keep its level.
+FEW_UNITS = 40
+#: What counts as visible with few units: phi itself, and the lag-one correlation in its standard errors under independence.
+VISIBLE_PHI, VISIBLE_ERRORS = 0.2, 1.0
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class UnitSample:
+    """The values of a sample's units, in time order.
+
+    Attributes:
+        values: Shape (units, values), float64: for each unit one or more means or shares of its rows.
+        sizes: Shape (units,): rows of each unit, positive; the sample's value is the mean weighted by them.
+        noise: Shape (units,): variance of a unit's value that its rows explain, summed over the values; 0 where unknown.
+    """
+
+    values: FloatArray
+    sizes: FloatArray
+    noise: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """Serial dependence of units.
+
+    Attributes:
+        phi: Correlation of the between-unit parts of neighbours, in [0, 0.97].
+        lag_one: Correlation of neighbours' values, noise and all; its bias of -1 / units removed.
+        between: Share of the values' variance that is between units, in [0.05, 1].
+        error: Standard error of `lag_one` if units were independent.
+        units: Units of all samples.
+    """
+
+    phi: float
+    lag_one: float
+    between: float
+    error: float
+    units: int
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether neighbours resemble each other by more than a standard error."""
+        return self.lag_one > VISIBLE_ERRORS * self.error
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether no test of these units keeps its level: phi beyond 0.7, or visible with 40 units or fewer."""
+        settled = UNSETTLED_PHI if self.units > FEW_UNITS else VISIBLE_PHI
+        return self.is_visible and self.phi > settled
+
+
+def estimate_serial(samples: Sequence[UnitSample]) -> Serial:
+    """Estimate the serial dependence of units, pooled over samples and values.
+
+    `rho = c1 / c0 K / (K - s)`, c0 being the sum of squares of the values about their sample's unweighted mean, c1 the sum
+    of products of neighbours, K the units and s the samples. Noise has no part in c1, so `phi = rho / lambda`, lambda being
+    the between-unit share `1 - noise / c0`. The estimate is low by about `(1 + 3 phi) s / K` (Marriott and Pope 1954;
+    Kendall 1954), which is added. Units of unequal sizes count alike: weights would make few large units decide.
+
+    Args:
+        samples: One sample or more; fewer than three units in all give phi 0.
+
+    Returns:
+        The estimate.
+
+    Cost: O(units x values^2).
+
+    Example:
+        >>> import numpy as np
+        >>> values = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])[:, None]
+        >>> found = estimate_serial([UnitSample(values, np.ones(6), np.zeros(6))])
+        >>> found.phi, round(found.lag_one, 3)
+        (0.0, -0.833)
+    """
+    units, count = sum(len(sample.values) for sample in samples), len(samples)
+    if units <= count + 1:
+        return Serial(0.0, 0.0, 1.0, 1.0, units)
+    scatter, c1 = np.zeros((samples[0].values.shape[1],) * 2), 0.0
+    for sample in samples:
+        mean = sample.values.mean(axis=0)
+        for start in range(0, len(sample.values), BLOCK):
+            off = sample.values[start : start + BLOCK + 1] - mean
+            scatter += off[:BLOCK].T @ off[:BLOCK]
+            c1 += float(np.einsum("ij,ij->", off[1:], off[:-1]))
+    c0 = float(np.trace(scatter))
+    if c0 <= 0:
+        return Serial(0.0, 0.0, 1.0, 1.0 / math.sqrt(units), units)
+    noise = sum(float(sample.noise.sum()) for sample in samples) * (1 - count / units)
+    phi, between = correct_phi(np.array([c0]), np.array([c1]), noise, units, count)
+    dimension = max(1.0, c0**2 / float((scatter**2).sum()))
+    lag_one = c1 / c0 * units / (units - count) + count / units
+    return Serial(float(phi[0]), lag_one, float(between[0]), 1 / math.sqrt(units * dimension), units)
+
+
+def correct_phi(
+    c0: FloatArray, c1: FloatArray, noise: float, units: int, samples: int
+) -> tuple[FloatArray, FloatArray]:
+    """Turn sums of squares and of neighbours' products into phi and the between-unit share; see `estimate_serial`."""
+    total = np.maximum(c0, np.finfo(np.float64).tiny)
+    between = np.clip(1 - noise / total, LEAST_BETWEEN, 1.0)
+    phi = c1 / total * (units / (units - samples)) / between
+    phi = phi + (1 + 3 * np.maximum(phi, 0.0)) * samples / units
+    return np.clip(phi, 0.0, LARGEST_PHI), between
+
+
+def sum_correlations(units: int, phi: FloatArray | float) -> FloatArray:
+    """Compute the mean row sum of `R`, `R_ij = phi^|i - j|`: how many times the variance of a plain mean is inflated.
+
+    `1 + 2 sum_{j=1}^{K-1} (1 - j / K) phi^j`, in closed form; phi in [0, 1).
+    """
+    phi = np.asarray(phi, dtype=np.float64)
+    tail = phi / (1 - phi) - phi * (1 - phi**units) / (units * (1 - phi) ** 2)
+    return np.asarray(1 + 2 * tail)
+
+
+def correlate_weights(weights: FloatArray, phi: FloatArray | float) -> FloatArray:
+    """Compute `w' R w` along the last axis, `R_ij = phi^|i - j|`: the variance of a weighted mean of unit variances.
+
+    Args:
+        weights: Shape (..., units), in time order.
+        phi: Shape (...) or a number, in [0, 1).
+
+    Cost: O(units) by the recursion `a_i = phi (a_{i-1} + w_{i-1})`; lag by lag where phi^j vanishes before the units end;
+    O(1) for equal weights.
+
+    Example:
+        >>> import numpy as np
+        >>> float(correlate_weights(np.array([0.5, 0.5]), 0.5))
+        0.75
+    """
+    phi = np.asarray(phi, dtype=np.float64)
+    if weights.size and weights.min() == weights.max():
+        units = weights.shape[-1]
+        return np.asarray(float(weights.flat[0]) ** 2 * units * sum_correlations(units, phi))
+    largest = float(phi.max(initial=0.0))
+    reach = math.ceil(math.log(NEGLIGIBLE) / math.log(largest)) if largest > 0 else 0
+    if reach < weights.shape[-1]:
+        total = np.asarray((weights**2).sum(axis=-1))
+        for j in range(1, reach + 1):
+            total = total + 2 * phi**j * (weights[..., j:] * weights[..., :-j]).sum(axis=-1)
+        return total
+    lagged = np.zeros(np.broadcast_shapes(weights.shape[:-1], phi.shape))
+    total = np.zeros_like(lagged)
+    for i in range(weights.shape[-1]):
+        total = total + weights[..., i] * (weights[..., i] + 2 * lagged)
+        lagged = phi * (lagged + weights[..., i])
+    return total
+
+
+def inflate(weights: FloatArray, phi: float) -> float:
+    """Compute by how much serial dependence multiplies the variance of a weighted mean: `w' R w / w' w`, at least 1."""
+    own = float((weights**2).sum())
+    return float(correlate_weights(weights, phi)) / own if own > 0 else 1.0
+
+
+def effective_units(weights: FloatArray, phi: float = 0.0) -> float:
+    """Count the independent units of one size whose mean has the same variance: `(sum w)^2 / w' R w`.
+
+    Without serial dependence it is Kish's (1965) number, `(sum w)^2 / sum w^2`.
+    """
+    variance = float(correlate_weights(weights, phi))
+    return float(weights.sum()) ** 2 / variance if variance > 0 else 0.0
+
+
+def discount_df(df: float, phi: float) -> float:
+    """Count the degrees of freedom that a variance of serially dependent values keeps: `df (1 - phi^2) / (1 + phi^2)`.
+
+    Source: Bayley and Hammersley, Supplement to the Journal of the Royal Statistical Society 8 (1946) 184-197.
+    """
+    return df * (1 - phi**2) / (1 + phi**2)
