@@ -55,7 +55,10 @@ def from_blocks(
     if laid is None:
         return None
     start, width, bins, shift = laid
-    at = (start + width * np.arange(bins + 1) + shift).astype(np.float64)
+    with np.errstate(over="ignore"):
+        at = (start + width * np.arange(bins + 1) + shift).astype(np.float64)
+    if not np.isfinite(at).all():
+        return None
     r, c = (_spread(places, counts, at) for counts in (reference, current))
     return Shape(r, c, (), float(start), float(width), dtype)
 
