@@ -1,7 +1,7 @@
 """HAProxy in front of Serve: its program, the settings that Serve offers, and a wrapper for those it does not offer.
 
 Serve 2.60 writes HAProxy's configuration anew at each start and reload, and calls HAProxy by a path that we choose. There
-lies our wrapper: it changes the configuration by a sed script, then becomes HAProxy. `tests/operations/test_haproxy.py`
+lies our wrapper: it changes the configuration by a sed script, then becomes HAProxy. `tests/serving/test_open_front.py`
 holds both against the installed Serve.
 """
 

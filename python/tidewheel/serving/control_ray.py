@@ -50,7 +50,7 @@ ONGOING_MAX, QUEUED_MAX = 1024, 1024
 """Requests that a replica takes at once: more than HAProxy sends it, which watches their age meanwhile."""
 
 HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 2.0, 3.0
-"""Serve asks a replica so often, and replaces it after three times without an answer: a stopped one after 15 s."""
+"""Serve asks a replica so often, waits so long for its answer, and replaces it after three times without one."""
 
 
 class Head(Protocol):

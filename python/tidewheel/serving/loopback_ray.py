@@ -1,7 +1,7 @@
 """Where a replica listens: on loopback alone.
 
 Serve 2.60 binds the server through which replicas call each other to all interfaces, and has no setting for it. Ray is
-pinned to 2.60.x; `tests/serving/test_listening.py` looks at every port.
+pinned to 2.60.x; `tests/serving/test_open_front.py` looks at every port.
 """
 
 from typing import Any
