@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from tidewheel import drift
-from tidewheel.drift import unit_parts
+from tidewheel.drift.table import unit_tests
 from tidewheel.measures import permutation
 
 #: Rows of a unit; unequal sizes are log-normal about it, with a deviation of 1 on the scale of logarithms.
@@ -48,7 +48,7 @@ def measure_serial(rng, kind, units, icc, phi, replications, *, equal, shift=0.0
             count_units(rng, k, edges, icc, phi, moved, equal=equal)
             for k, moved in zip(units, (0.0, shift), strict=True)
         )
-        found = permutation.compare_units(*unit_parts.samples(tables, ordered=ordered), statistic)
+        found = permutation.compare_units(*unit_tests.samples(tables, ordered=ordered), statistic)
         undecided.append(found.serial.is_unsettled)
         alarms.append(found.pvalue <= LEVEL and not undecided[-1])
         drawn.append(tables)

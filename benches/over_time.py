@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tidewheel.drift import bands, watching
-from tidewheel.drift.profiled import BESIDE
-from tidewheel.drift.spending import Promise
+from tidewheel.drift.over_time import bands, watching
+from tidewheel.drift.over_time.alpha_spending import Promise
+from tidewheel.drift.profile.column_state import BESIDE
 
 LOOKS_A_YEAR = 8_760
 ROWS_A_LOOK = 1_000

@@ -30,6 +30,18 @@ LAYERS = {
 }
 """`cli` starts the flows and `examples` is what a user would write: it may use what a user may use."""
 
+FLOORS_OF_DRIFT = {
+    "reading": 0,
+    "arguments": 1,
+    "statistics": 2,
+    "report": 3,
+    "peers": 4,
+    "table": 5,
+    "profile": 6,
+    "over_time": 7,
+}
+"""`drift` is a house of its own."""
+
 ONLY_IN = {
     "prefect": {"flows"},
     "typer": {"cli"},
@@ -103,6 +115,18 @@ def test_imports_go_down(name: str) -> None:
         there = package_of(imported)
         assert here == there or LAYERS[there] < LAYERS[here] or may_use_records(here, imported), (
             f"tidewheel.{name} (layer {LAYERS[here]}) imports tidewheel.{imported} (layer {LAYERS[there]})"
+        )
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("drift.")], ids=str)
+def test_imports_inside_drift_go_down(name: str) -> None:
+    here = name.split(".")[1]
+    for imported in own_imports(MODULES[name], set(MODULES)):
+        if not imported.startswith("drift."):
+            continue
+        there = imported.split(".")[1]
+        assert here == there or FLOORS_OF_DRIFT[there] < FLOORS_OF_DRIFT[here], (
+            f"tidewheel.{name} (floor {FLOORS_OF_DRIFT[here]}) imports tidewheel.{imported} (floor {FLOORS_OF_DRIFT[there]})"
         )
 
 

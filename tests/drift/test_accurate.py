@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewheel import _native, drift
-from tidewheel.drift import parts
-from tidewheel.drift.clusters import independent
+from tidewheel.drift.table import column_tests
+from tidewheel.drift.table.design_effect import independent
 
 #: Made by benches/exact_ks.py with Python's whole numbers and mpmath.
 GOLDEN = Path(__file__).parent / "golden" / "ks_exact.csv"
@@ -122,7 +122,7 @@ def least_rejected(n, m, alpha):
 
     def is_rejected(h):
         distance = SimpleNamespace(lower=h / lcm, upper=h / lcm, n=n, m=m)
-        return parts.compare_numbers(distance, independent(n, m), alpha).pvalue <= alpha
+        return column_tests.compare_numbers(distance, independent(n, m), alpha).pvalue <= alpha
 
     if not is_rejected(lcm):
         return math.inf
@@ -149,7 +149,7 @@ def test_reports_keep_their_level_at_all_sizes(n, m, alpha):
         assert 2 / math.comb(n + m, n) > alpha
         return
     size = accurate(d, n, m)[0]
-    counted = n == m or 2 * d * n * m < parts.EXACT_POINTS
+    counted = n == m or 2 * d * n * m < column_tests.EXACT_POINTS
     assert size <= alpha * (1 if counted else 1.02)
     if min(n, m) > 5:
         assert size > alpha * (0.5 if n * m <= 2_500 else 0.85)

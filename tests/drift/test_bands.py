@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from tidewheel.drift import bands
+from tidewheel.drift.over_time import bands
 
 
 def test_hand_worked_examples():

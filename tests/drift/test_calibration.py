@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from tidewheel import _native, drift
-from tidewheel.drift import clusters, parts, psi_law, vocabulary
+from tidewheel.drift.statistics import psi_law, vocabulary
+from tidewheel.drift.table import column_tests, design_effect
 
 ZIPF = np.cumsum(np.arange(1, 100_001) ** -1.2)
 RARE = np.cumsum([0.5, 0.3, 0.15, 0.04, 0.008, 0.002])
@@ -78,8 +79,8 @@ def test_two_names_never_pass_their_level(share):
     rejects = np.array(
         [
             [
-                parts.compare_categories(
-                    [a, 50 - a, 0], [b, 50 - b, 0], clusters.independent(50, 50), 0.05
+                column_tests.compare_categories(
+                    [a, 50 - a, 0], [b, 50 - b, 0], design_effect.independent(50, 50), 0.05
                 ).pvalue
                 <= 0.05
                 for b in range(51)
@@ -104,10 +105,10 @@ def test_kolmogorov_smirnov_has_its_attainable_size(rng):
 @pytest.mark.parametrize(("n", "m"), [(50, 50), (30, 200)])
 def test_shares_never_pass_their_level(n, m, share):
     # The size exactly, over all tables. The test of two proportions has up to 6.5 % here.
-    design = clusters.independent(n, m)
+    design = design_effect.independent(n, m)
     tables = np.array(
         [
-            [parts.compare_share("x", (a, b), (n, m), design, 0.05).pvalue for b in range(m + 1)]
+            [column_tests.compare_share("x", (a, b), (n, m), design, 0.05).pvalue for b in range(m + 1)]
             for a in range(n + 1)
         ]
     )
@@ -182,9 +183,9 @@ def test_units_that_all_differ_in_one_direction(rng, units, rows, rho):
     found = []
     for _ in range(800):
         one, other = (unit_counts(rng, k, rows, np.full(10, 0.1), rho) for k in units)
-        design = clusters.estimate_design(one, other, ordered=False)
+        design = design_effect.estimate_design(one, other, ordered=False)
         sides = (np.append(side.sum(axis=0), 0) for side in (one, other))
-        found.append(parts.compare_categories(*sides, design, 0.05).pvalue)
+        found.append(column_tests.compare_categories(*sides, design, 0.05).pvalue)
     check_rate(found)
 
 
@@ -193,9 +194,9 @@ def test_a_share_in_units(rng, units, rows, rho):
     found = []
     for _ in range(800):
         one, other = (unit_counts(rng, k, rows, np.array([0.7, 0.3]), rho) for k in units)
-        design = clusters.estimate_design(one, other, ordered=False)
+        design = design_effect.estimate_design(one, other, ordered=False)
         hits, sizes = (one[:, 1].sum(), other[:, 1].sum()), (one.sum(), other.sum())
-        found.append(parts.compare_share("x", hits, sizes, design, 0.05).pvalue)
+        found.append(column_tests.compare_share("x", hits, sizes, design, 0.05).pvalue)
     assert check_rate(found) > 0.02
 
 
@@ -207,9 +208,9 @@ def test_one_large_unit_is_not_known_from_small_ones(rng):
             unit_counts(rng, 10, 20, np.array([0.5, 0.5]), 0.05),
             unit_counts(rng, 1, 2_000, np.array([0.5, 0.5]), 0.05),
         )
-        design = clusters.estimate_design(one, other, ordered=False)
+        design = design_effect.estimate_design(one, other, ordered=False)
         hits, sizes = (one[:, 1].sum(), other[:, 1].sum()), (one.sum(), other.sum())
-        found.append(parts.compare_share("x", hits, sizes, design, 0.05).pvalue)
+        found.append(column_tests.compare_share("x", hits, sizes, design, 0.05).pvalue)
     check_rate(found)
 
 

@@ -12,8 +12,9 @@ import pytest
 from scipy import stats
 
 from tidewheel import _native, drift
-from tidewheel.drift import clusters, decision, inputs, parts
-from tidewheel.drift.clusters import Design
+from tidewheel.drift.reading import inputs
+from tidewheel.drift.table import column_tests, decision, design_effect
+from tidewheel.drift.table.design_effect import Design
 from tidewheel.errors import InputError, InputTypeError, MissingExtraError, UnknownNameError
 
 
@@ -354,24 +355,26 @@ def test_corrections_are_scipys(rng):
     ("a", "b", "n", "m"), [(1, 9, 11, 12), (0, 3, 50, 20), (5, 5, 5, 10), (2, 0, 9, 400)]
 )
 def test_fisher_is_scipys(a, b, n, m):
-    assert parts.fisher(a, b, n, m) == pytest.approx(stats.fisher_exact([[a, n - a], [b, m - b]]).pvalue)
+    assert column_tests.fisher(a, b, n, m) == pytest.approx(
+        stats.fisher_exact([[a, n - a], [b, m - b]]).pvalue
+    )
 
 
 def test_share_test_is_the_pooled_two_proportion_test():
     counts, rows = (30_000, 30_500), (100_000, 100_000)
-    part = parts.compare_share("missing", counts, rows, Design(*rows), 0.05)
+    part = column_tests.compare_share("missing", counts, rows, Design(*rows), 0.05)
     expected = stats.chi2_contingency([[30_000, 70_000], [30_500, 69_500]], correction=False)
     assert (part.test, part.pvalue) == ("two shares", pytest.approx(expected.pvalue))
-    part = parts.compare_share("missing", (30, 60), (1_000, 1_200), Design(1_000, 1_200), 0.05)
+    part = column_tests.compare_share("missing", (30, 60), (1_000, 1_200), Design(1_000, 1_200), 0.05)
     exact = stats.fisher_exact([[30, 970], [60, 1_140]])
     assert (part.test, part.pvalue) == ("Fisher", pytest.approx(exact.pvalue))
     # Newcombe's example of 1998 (method 10): 56/70 against 48/80 is 0.2 between 0.0524 and 0.3339.
-    part = parts.compare_share("missing", (56, 48), (70, 80), Design(70, 80), 0.05)
+    part = column_tests.compare_share("missing", (56, 48), (70, 80), Design(70, 80), 0.05)
     assert (part.effect.lower, part.effect.upper) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 def test_small_tables_are_permuted():
-    part = parts.compare_categories([80, 5, 5, 0], [4, 3, 5, 0], Design(90, 12), 0.05)
+    part = column_tests.compare_categories([80, 5, 5, 0], [4, 3, 5, 0], Design(90, 12), 0.05)
     assert part.test == "chi-square, permuted"
     exact = stats.fisher_exact([[80, 5, 5], [4, 3, 5]]).pvalue
     assert part.pvalue == pytest.approx(exact, abs=0.001)
@@ -379,7 +382,7 @@ def test_small_tables_are_permuted():
 
 def test_rare_categories_are_pooled():
     rare = [1] * 40
-    part = parts.compare_categories(
+    part = column_tests.compare_categories(
         [5_000, 5_000, *rare], [4_000, 6_000, *rare], Design(10_040, 10_040), 0.05
     )
     theirs = stats.chi2_contingency([[5_000, 5_000, 40], [4_000, 6_000, 40]])
@@ -410,7 +413,7 @@ def test_intra_unit_correlation_is_recovered(rng):
     unit = np.repeat(np.arange(400), 50)
     x = rng.normal(0, math.sqrt(rho), 400)[unit] + rng.normal(0, math.sqrt(1 - rho), len(unit))
     above = np.column_stack([np.bincount(unit, x < 0), np.bincount(unit, x >= 0)]).astype(int)
-    design = clusters.estimate_design(above, above, ordered=True)
+    design = design_effect.estimate_design(above, above, ordered=True)
     expected = 2 / math.pi * math.asin(rho)
     assert design.correlation == pytest.approx(expected, abs=0.03)
     assert design.n == pytest.approx(20_000 / (1 + 49 * design.correlation))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from peer_cases import CASES
 from tidewheel import drift
-from tidewheel.drift import compat, evidently, nannyml
+from tidewheel.drift.peers import compat, evidently, nannyml
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 GOLDEN = {

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
 from tidewheel import drift
-from tidewheel.drift.distances import cramer_von_mises_sf
+from tidewheel.drift.statistics.rank_tests import cramer_von_mises_sf
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 INF = math.inf

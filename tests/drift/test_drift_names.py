@@ -50,7 +50,9 @@ from tidewheel import drift
 loaded = lambda: {name for name in sys.modules if name.startswith("tidewheel.drift.")}
 assert not loaded()
 drift.compare({"x": [1.0, 2.0]}, {"x": [1.0, 2.0]})
-later = {f"tidewheel.drift.{name}" for name in ("chunks", "monitor", "multivariate", "compat", "profile")}
+later = {f"tidewheel.drift.{name}" for name in (
+    "over_time.chunks", "over_time.monitor", "table.multivariate.sliced", "peers.compat", "profile.profile"
+)}
 assert not later & loaded()
 drift.Monitor, drift.sliced, drift.ChunkThresholds, drift.Profile
 drift.compare({"x": [1.0, 2.0]}, {"x": [1.0, 2.0]}, compat="nannyml")

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, strategies
 
 from tidewheel import drift
-from tidewheel.drift import page, picture
-from tidewheel.drift.columns import Shape
-from tidewheel.drift.markup import escape
+from tidewheel.drift.report import page, pictures
+from tidewheel.drift.report.markup import escape
+from tidewheel.drift.report.records import Shape
 from tidewheel.errors import InputError, UnknownNameError
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\"&\x00\ud800"
@@ -196,7 +196,7 @@ def test_shapes_are_numpys_counts(rng):
     edges = [-np.inf, *(shape.low + shape.width * np.arange(bins + 1)), np.inf]
     for values, counts in ((reference, shape.reference_counts), (current, shape.current_counts)):
         assert np.histogram(values, edges)[0].tolist() == list(counts)
-    beyond = picture.outside(shape)
+    beyond = pictures.outside(shape)
     assert max(beyond) < 0.02
 
 
@@ -224,7 +224,7 @@ def numbers(*counts, low=0.0, width=1.0, dtype="float64"):
 
 
 def test_a_picture_by_hand():
-    drawn = picture.draw(numbers(1, 0, 2, 2, 0, low=-0.5))
+    drawn = pictures.draw(numbers(1, 0, 2, 2, 0, low=-0.5))
     # Shares 2/5 are the highest: full height. Runs of one height are drawn at once.
     assert 'class="r" d="M0 99V99h1V0h2V99z"' in drawn
     assert 'class="c" d="M0 99V0h2V99h1V99"' in drawn
@@ -245,11 +245,11 @@ ENDS = {
 
 @pytest.mark.parametrize(("shape", "ends"), ENDS.values(), ids=ENDS.keys())
 def test_ends_as_a_reader_would_write_them(shape, ends):
-    assert picture.describe_ends(shape) == ends
+    assert pictures.describe_ends(shape) == ends
 
 
 def test_intervals_have_their_threshold_in_the_middle():
-    drawn = picture.draw_effect(drift.Effect("D", 0.1, 0.0, 0.3, 0.1))
+    drawn = pictures.draw_effect(drift.Effect("D", 0.1, 0.0, 0.3, 0.1))
     assert 'd="M0 6H75"' in drawn
     assert 'cx="50"' in drawn
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tidewheel import _native, drift
-from tidewheel.drift import inputs
+from tidewheel.drift.reading import inputs
 from tidewheel.errors import InputError, InputTypeError
 
 N = 600

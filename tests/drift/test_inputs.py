@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tidewheel import _native, drift
-from tidewheel.drift import inputs
+from tidewheel.drift.reading import inputs
 from tidewheel.errors import InputError, InputTypeError
 
 VALUES = [3.0, 1.0, 2.0, 5.0, 4.0, 1.0, 0.0]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from tidewheel import _native, drift
-from tidewheel.drift import inputs
+from tidewheel.drift.reading import inputs
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 ROWS = 4_000

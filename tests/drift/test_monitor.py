@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewheel.drift import Monitor, Profile, states, watching
-from tidewheel.drift.spending import BLOCKS, Promise, lengths
+from tidewheel.drift import Monitor, Profile
+from tidewheel.drift.over_time import watching
+from tidewheel.drift.over_time.alpha_spending import BLOCKS, Promise, lengths
+from tidewheel.drift.profile import serialization
 from tidewheel.errors import InputError, InputTypeError, IntegrityError, UnknownNameError
 
 REFERENCE = pl.DataFrame(
@@ -341,7 +343,7 @@ def test_forged_bodies_are_read_or_refused(data):
         )
         body[at : at + data.draw(st.integers(0, 9))] = piece
     try:
-        monitor = Monitor.from_bytes(PROFILE, states.seal("monitor", bytes(body)))
+        monitor = Monitor.from_bytes(PROFILE, serialization.seal("monitor", bytes(body)))
     except InputError:
         return
     assert monitor.observe(window(10)).number == monitor.looks

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from tidewheel import drift
-from tidewheel.drift import directions, inputs
-from tidewheel.drift.encoding import Encoding, Part, join, read_rows
+from tidewheel.drift.reading import inputs
+from tidewheel.drift.table.multivariate import directions
+from tidewheel.drift.table.multivariate.encoding import Coordinate, Encoding, join, read_rows
 from tidewheel.errors import InputError, InputTypeError
 
 SMALL = {"projections": 32, "permutations": 99}
@@ -158,12 +159,14 @@ def test_equal_assignments_have_equal_statistics(rng, rows):
 
 
 def test_directions_do_not_see_labels_and_have_length_one(rng):
-    parts = [Part(f"c{i}", f"c{i}") for i in range(30)]
+    coordinates = [Coordinate(f"c{i}", f"c{i}") for i in range(30)]
     encoded = rng.normal(size=(200, 30))
-    made = directions.choose_directions(encoded, parts, 256, np.random.default_rng(1))
+    made = directions.choose_directions(encoded, coordinates, 256, np.random.default_rng(1))
     assert made.shape == (256, 30)
     assert np.linalg.norm(made, axis=1) == pytest.approx(np.ones(256))
-    again = directions.choose_directions(encoded[rng.permutation(200)], parts, 256, np.random.default_rng(1))
+    again = directions.choose_directions(
+        encoded[rng.permutation(200)], coordinates, 256, np.random.default_rng(1)
+    )
     assert np.abs(again) == pytest.approx(np.abs(made), abs=1e-8)
     assert ((made != 0).sum(axis=1) == 1).sum() == 30
     assert ((made != 0).sum(axis=1) == 2).sum() == 192
@@ -171,7 +174,9 @@ def test_directions_do_not_see_labels_and_have_length_one(rng):
 
 def test_pairs_of_one_column_are_left_out():
     made = directions._pairs(
-        [Part("a", "a = 1"), Part("a", "a = 2"), Part("b", "b")], 100, np.random.default_rng(1)
+        [Coordinate("a", "a = 1"), Coordinate("a", "a = 2"), Coordinate("b", "b")],
+        100,
+        np.random.default_rng(1),
     )
     assert made.shape == (4, 3)
     assert not ((made[:, 0] != 0) & (made[:, 1] != 0)).any()
@@ -184,7 +189,13 @@ def test_encoding_by_hand():
         (np.array([True, False, True]), np.array([True])),
         ([1.0, 1.0, 1.0], [1.0]),
     )
-    assert [part.label for part in encoding.parts] == ["c0", "c0 is missing", "c1 = b", "c1 = a", "c2 = true"]
+    assert [made.label for made in encoding.coordinates] == [
+        "c0",
+        "c0 is missing",
+        "c1 = b",
+        "c1 = a",
+        "c2 = true",
+    ]
     # Ranks 1, 2 and 3 of three give the normal quantiles of 1/4, 1/2 and 3/4; the missing row has 0.
     assert encoded[:, 0] == pytest.approx([-0.67449, 0, 0.67449, 0], abs=1e-5)
     assert encoded[:, 1] == pytest.approx(np.array([-1, 3, -1, -1]) / np.sqrt(3))

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from tidewheel import drift
-from tidewheel.drift import clusters, parts, tail
-from tidewheel.drift.counted import CategoryCounts, Parts
+from tidewheel.drift.table import column_tests, design_effect, open_vocabulary
+from tidewheel.drift.table.counted import CategoryCounts, Parts
 
 IDS = [f"{i:06d}" for i in range(3_000)]
 NAMES = np.array([f"n{i:03d}" for i in range(200)])
@@ -148,7 +148,7 @@ def test_enough_rows_show_that_many_names_are_stable(rng):
 
 
 def all_names(reference, current, unseen=()):
-    buckets = np.zeros(tail.BUCKETS, dtype=np.int64)
+    buckets = np.zeros(open_vocabulary.BUCKETS, dtype=np.int64)
     buckets[: len(unseen)] = unseen
     r, c = (np.array(side, dtype=np.int64) for side in (reference, current))
     found = CategoryCounts(
@@ -162,7 +162,7 @@ def all_names(reference, current, unseen=()):
         (r, c, np.zeros(len(r), np.uint8)),
         buckets.tolist(),
     )
-    return tail.AllNames.read(found)
+    return open_vocabulary.AllNames.read(found)
 
 
 def test_the_distance_over_all_names_by_hand():
@@ -186,9 +186,9 @@ def test_the_order_of_names_does_not_matter(rng):
 
 def test_the_upper_bound_holds_what_merged_classes_hide():
     # Two classes and all others, 40 % on both sides; of these names none is shared.
-    design = clusters.independent(1_000, 1_000)
-    merged = parts.compare_categories([300, 300, 400], [300, 300, 400], design, 0.05)
-    whole = parts.compare_categories([300, 300, 400], [300, 300, 400], design, 0.05, 0.4)
+    design = design_effect.independent(1_000, 1_000)
+    merged = column_tests.compare_categories([300, 300, 400], [300, 300, 400], design, 0.05)
+    whole = column_tests.compare_categories([300, 300, 400], [300, 300, 400], design, 0.05, 0.4)
     reach = math.sqrt(math.log(2 / 0.05) * (2 / 1_000) / 2)
     assert merged.effect.upper == pytest.approx(reach)
     assert whole.effect.upper == pytest.approx(0.4 + reach)
@@ -200,7 +200,7 @@ def test_the_upper_bound_holds_what_merged_classes_hide():
 
 def test_halves_are_those_of_a_coin():
     # A name with 10,000 rows has 5,000 of them held out, but for 5 standard deviations of 50; the set is the other name.
-    held = tail.hold_out(all_names([10_000, 10], [10, 10_000]))
+    held = open_vocabulary.hold_out(all_names([10_000, 10], [10, 10_000]))
     assert abs(held.rows[0] - 5_005) < 250
     assert abs(held.rows[1] - 5_005) < 250
     assert held.hits[0] < 20
@@ -208,7 +208,7 @@ def test_halves_are_those_of_a_coin():
 
 
 def test_one_row_a_side_has_no_halves():
-    assert tail.hold_out(all_names([1], [1])) is None
+    assert open_vocabulary.hold_out(all_names([1], [1])) is None
 
 
 LAWS = {
@@ -296,7 +296,7 @@ def test_shapes_show_what_the_current_sample_has_often(rng):
 def test_the_unseen_shares_bounds_are_wilsons():
     # A reference without a name seen once or twice, and 20 of 100 rows unseen; 5 % is the threshold.
     found = CategoryCounts(Parts(10_000), Parts(100), [10_000, 0], [80, 20], 20, 0, 0, (), [])
-    part = parts.compare_unseen(found, clusters.independent(10_000, 100), 0.05)
+    part = column_tests.compare_unseen(found, design_effect.independent(10_000, 100), 0.05)
     low, high = stats.binomtest(20, 100).proportion_ci(0.95, "wilson")
     # Its own error adds a thousandth.
     assert part.effect.lower == pytest.approx(low, abs=2e-3)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewheel import drift
-from tidewheel.drift import Profile, states
+from tidewheel.drift import Profile
+from tidewheel.drift.profile import serialization
 
 ROOT = Path(__file__).parents[2]
 #: Up to 16 edges are compared with each value; more go through a table. Blocks hold 2,048 values.
@@ -105,7 +106,7 @@ def test_counts_past_two_to_64_pairs(rng):
     once.update({"x": current})
     window = profile.window()
     window.merge(once)
-    while 2 * window.n_rows <= states.MOST_ROWS:
+    while 2 * window.n_rows <= serialization.MOST_ROWS:
         window.merge(drift.Window.from_bytes(profile, window.to_bytes()))
     assert window.n_rows == 1 << 46
     few, many = profile.compare(once)["x"], profile.compare(window)["x"]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewheel import drift
-from tidewheel.drift import psi_law
-from tidewheel.drift.statistics import psi_of_counts
+from tidewheel.drift.statistics import psi_law
+from tidewheel.drift.statistics.psi import psi_of_counts
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from tidewheel import _native, drift
-from tidewheel.drift import inputs
+from tidewheel.drift.reading import inputs
 
 DEADLINE_S = 60
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewheel import drift
-from tidewheel.drift import page, picture, shapes
+from tidewheel.drift.report import page, pictures
+from tidewheel.drift.table import shapes
 
 
 def both(reference, current):
@@ -73,13 +74,13 @@ def test_every_row_is_counted_once(reference, current):
         assert (sum(shape.reference_counts), sum(shape.current_counts)) == (len(reference), len(current))
         assert min(*shape.reference_counts, *shape.current_counts) >= 0
         assert len(shape.reference_counts) == len(shape.current_counts) <= shapes.BINS + 2
-        assert "NaN" not in picture.draw(shape)
+        assert "NaN" not in pictures.draw(shape)
 
 
 def test_what_lies_beyond_the_picture_is_said_below_it(rng):
     reference, current = rng.normal(size=5_000), rng.normal(3, 1, 5_000)
     report = drift.Profile.fit({"x": reference}).compare({"x": current})
-    beyond = picture.outside(report["x"].shape)
+    beyond = pictures.outside(report["x"].shape)
     assert beyond[1] > 0.1
     assert f"beyond the picture {beyond[0]:.1%} → {beyond[1]:.1%}" in report.to_html()
     assert page.BEYOND_TOLD < 0.1

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidewheel.drift import Profile, Window, states
+from tidewheel.drift import Profile, Window
+from tidewheel.drift.profile import serialization
 from tidewheel.errors import InputError, IntegrityError
 
 PROFILE = Profile.fit(
@@ -84,7 +85,7 @@ def test_forged_bodies_are_read_or_refused(kind, data):
         )
         body[at : at + data.draw(st.integers(0, 9))] = piece
     try:
-        made = READ[kind](states.seal(kind, bytes(body)))
+        made = READ[kind](serialization.seal(kind, bytes(body)))
     except InputError:
         return
     window = made if kind == "window" else made.window()
@@ -95,7 +96,7 @@ def test_forged_bodies_are_read_or_refused(kind, data):
 @given(st.binary(max_size=300))
 def test_random_bodies_are_refused(kind, body):
     with pytest.raises(InputError):
-        READ[kind](states.seal(kind, body))
+        READ[kind](serialization.seal(kind, body))
 
 
 @BOTH
@@ -103,7 +104,7 @@ def test_stated_lengths_allocate_nothing(kind):
     body = struct.pack("<Q", 1 << 45) + b"x" * 50
     tracemalloc.start()
     with pytest.raises(InputError):
-        READ[kind](states.seal(kind, body))
+        READ[kind](serialization.seal(kind, body))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -142,7 +143,11 @@ OTHERS = {
         IntegrityError,
         "its checksum does not match",
     ),
-    "longer body": (states.seal("profile", body_of("profile") + b"\0"), InputError, "1 bytes after its end"),
+    "longer body": (
+        serialization.seal("profile", body_of("profile") + b"\0"),
+        InputError,
+        "1 bytes after its end",
+    ),
 }
 
 
@@ -154,7 +159,7 @@ def test_refusals(data, error, text):
 
 
 @BOTH
-@given(st.integers(0, 2**16 - 1).filter(lambda version: version != states.VERSION))
+@given(st.integers(0, 2**16 - 1).filter(lambda version: version != serialization.VERSION))
 def test_every_other_version_is_named(kind, version):
     # Also where the body is one that this version could not read.
     data = DATA[kind][:12] + struct.pack("<H", version) + DATA[kind][14:-33]
@@ -188,7 +193,7 @@ NOTES = {
 @pytest.mark.parametrize(("notes", "message"), NOTES.values(), ids=NOTES.keys())
 def test_notes_that_make_no_sense_are_refused(notes, message):
     profile = Profile.fit({"x": [1.0, 2.0]})
-    to = states.Writer()
+    to = serialization.Writer()
     to.text(profile.id)
     to.counts(profile.window().counts()[0])
     for texts in notes:
@@ -196,17 +201,17 @@ def test_notes_that_make_no_sense_are_refused(notes, message):
         for text in texts:
             to.text(text)
     with pytest.raises(InputError, match=message):
-        Window.from_bytes(profile, states.seal("window", to.body()))
+        Window.from_bytes(profile, serialization.seal("window", to.body()))
 
 
 def test_windows_do_not_overflow():
     profile = Profile.fit({"x": [1.0]})
-    to = states.Writer()
+    to = serialization.Writer()
     to.text(profile.id)
-    to.counts(np.array([states.MOST_ROWS, *[0] * (len(profile.window().counts()[0]) - 1)]))
+    to.counts(np.array([serialization.MOST_ROWS, *[0] * (len(profile.window().counts()[0]) - 1)]))
     for _ in range(4):
         to.number(0)
-    full = Window.from_bytes(profile, states.seal("window", to.body()))
-    with pytest.raises(InputError, match=f"at most {states.MOST_ROWS} rows"):
+    full = Window.from_bytes(profile, serialization.seal("window", to.body()))
+    with pytest.raises(InputError, match=f"at most {serialization.MOST_ROWS} rows"):
         full.update({"x": [1.0]})
-    assert full.n_rows == states.MOST_ROWS
+    assert full.n_rows == serialization.MOST_ROWS

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidewheel import _native, drift
-from tidewheel.drift import Window, inputs
+from tidewheel.drift import Window
+from tidewheel.drift.reading import inputs
 
 DEADLINE_S = 120
 THREADS, ROUNDS = 8, 4

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from tidewheel import drift
-from tidewheel.drift import inputs, ties
+from tidewheel.drift.reading import inputs
+from tidewheel.drift.statistics import ties
 
 
 def enumerate_pvalue(reference, current):

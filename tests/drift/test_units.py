@@ -9,7 +9,8 @@ import pytest
 from scipy.special import ndtr
 
 from tidewheel import _native, drift
-from tidewheel.drift import clusters, inputs, parts, tail, unit_order, unit_parts
+from tidewheel.drift.reading import inputs
+from tidewheel.drift.table import column_tests, design_effect, open_vocabulary, unit_order, unit_tests
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 from tidewheel.measures import permutation
 
@@ -37,7 +38,7 @@ def counts(rng, units, cuts, icc=0.3, phi=0.0, shift=0.0, *, equal=True):
 def judge(tables, *, ordered):
     """Return the p-value, and whether it is withheld."""
     found = permutation.compare_units(
-        *unit_parts.samples(tables, ordered=ordered), "largest" if ordered else "square"
+        *unit_tests.samples(tables, ordered=ordered), "largest" if ordered else "square"
     )
     return found.pvalue, found.serial.is_unsettled
 
@@ -266,11 +267,11 @@ def test_tables_cross_the_border_as_bytes(rng):
 @pytest.mark.parametrize("unit", [None, "u"])
 def test_so_many_times_the_rows_do_decide_on_all_names(unit):
     # The share of names that the current sample has more of: its own bounds, and the threshold of a distance.
-    held = tail.Held(
-        (480, 560), (1_000, 1_000), clusters.Design(1_000.0, 1_000.0, df=None if unit is None else 30.0)
+    held = open_vocabulary.Held(
+        (480, 560), (1_000, 1_000), design_effect.Design(1_000.0, 1_000.0, df=None if unit is None else 30.0)
     )
-    values = parts.compare_categories([500, 500, 0], [420, 580, 0], held.design, 0.05, 0.09)
-    part = parts.compare_names(held, values, 0.05)
+    values = column_tests.compare_categories([500, 500, 0], [420, 580, 0], held.design, 0.05, 0.09)
+    part = column_tests.compare_names(held, values, 0.05)
     assert part.repeated is not None
     effect, _ = part.repeated(1.0)
     assert effect == part.effect

@@ -14,8 +14,8 @@ from tidewheel import drift
 from tidewheel.cli.outputs import check_outputs, write_outputs
 from tidewheel.data.tables import STANDARD_INPUT, find_files, read_table, reading, scan_table
 from tidewheel.data.text import TextOptions
-from tidewheel.drift.junit import FAILING
-from tidewheel.drift.states import is_sealed
+from tidewheel.drift.profile.serialization import is_sealed
+from tidewheel.drift.report.junit import FAILING
 from tidewheel.errors import InputError
 
 STANDARD_OUTPUT = Path("-")

@@ -5,10 +5,9 @@
     drift.psi(reference, current).pvalue
     drift.compare(reference_table, current_table).drifted
 
-`statistics` and `kolmogorov` have the functions on arrays, `divergences` those on shares of bins, `distances` further ones
-without bins, `comparison` the comparison of tables, `compat` what other tools say of them, `profile` references learned
-once and counts that add up, `monitor` and `chunks` streams over time, `multivariate` tables as wholes, `results`,
-`columns` and `report` what they return.
+The rooms, from the ground up: `reading` makes columns of anything; `statistics` has the functions on arrays; `report` what a
+comparison returns, and its pages; `peers` what other tools say; `table` the comparison of tables; `profile` references
+learned once and counts that add up; `over_time` streams.
 
 Calls release the interpreter lock and use up to one thread per core; inside workers of Ray and Spark, which run one worker
 per core, one. `TIDEWHEEL_THREADS` sets another number, `threads=` one for a call. Objects may be shared by threads.
@@ -25,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 from tidewheel import _native as _native
 
 if TYPE_CHECKING:
-    from tidewheel.drift.chunks import ChunkComparison, ChunkThresholds
-    from tidewheel.drift.columns import ColumnDrift, PartDrift, PeerDrift, Shape
-    from tidewheel.drift.comparison import compare
-    from tidewheel.drift.decision import Effect
-    from tidewheel.drift.distances import anderson_darling, cramer_von_mises, energy_distance, wasserstein
-    from tidewheel.drift.divergences import (
+    from tidewheel.drift.over_time.chunks import ChunkComparison, ChunkThresholds
+    from tidewheel.drift.over_time.monitor import ColumnLook, Look, Monitor
+    from tidewheel.drift.profile.profile import Profile, Window
+    from tidewheel.drift.profile.scan import scan
+    from tidewheel.drift.report.records import ColumnDrift, Effect, PartDrift, PeerDrift, Shape
+    from tidewheel.drift.report.report import DriftReport
+    from tidewheel.drift.statistics.bins import fit_bins
+    from tidewheel.drift.statistics.divergences import (
         chi_square,
         g_test,
         hellinger,
@@ -39,12 +40,11 @@ if TYPE_CHECKING:
         l_infinity,
         total_variation,
     )
-    from tidewheel.drift.kolmogorov import fit_ks, ks
-    from tidewheel.drift.monitor import ColumnLook, Look, Monitor
-    from tidewheel.drift.multivariate import SlicedResult, sliced
-    from tidewheel.drift.profile import Profile, Window
-    from tidewheel.drift.report import DriftReport
-    from tidewheel.drift.results import (
+    from tidewheel.drift.statistics.histogram import histogram
+    from tidewheel.drift.statistics.ks import fit_ks, ks
+    from tidewheel.drift.statistics.psi import psi
+    from tidewheel.drift.statistics.rank_tests import anderson_darling, cramer_von_mises
+    from tidewheel.drift.statistics.results import (
         Beside,
         BinnedCounts,
         ContingencyResult,
@@ -56,54 +56,55 @@ if TYPE_CHECKING:
         ReferenceBins,
         ReferenceRanks,
     )
-    from tidewheel.drift.statistics import fit_bins, histogram, psi
-    from tidewheel.drift.streams import scan
+    from tidewheel.drift.statistics.wasserstein import energy_distance, wasserstein
+    from tidewheel.drift.table.compare import compare
+    from tidewheel.drift.table.multivariate.sliced import SlicedResult, sliced
 
 #: The module that defines each name.
 _HOMES = {
-    "Beside": "results",
-    "BinnedCounts": "results",
-    "ChunkComparison": "chunks",
-    "ChunkThresholds": "chunks",
-    "ColumnDrift": "columns",
-    "ColumnLook": "monitor",
-    "ContingencyResult": "results",
-    "DistanceResult": "results",
-    "DivergenceResult": "results",
-    "DriftReport": "report",
-    "Effect": "decision",
-    "KsResult": "results",
-    "Look": "monitor",
-    "Monitor": "monitor",
-    "PartDrift": "columns",
-    "PeerDrift": "columns",
-    "Profile": "profile",
-    "PsiResult": "results",
-    "RankTestResult": "results",
-    "ReferenceBins": "results",
-    "ReferenceRanks": "results",
-    "Shape": "columns",
-    "SlicedResult": "multivariate",
-    "Window": "profile",
-    "anderson_darling": "distances",
-    "chi_square": "divergences",
-    "compare": "comparison",
-    "cramer_von_mises": "distances",
-    "energy_distance": "distances",
-    "fit_bins": "statistics",
-    "fit_ks": "kolmogorov",
-    "g_test": "divergences",
-    "hellinger": "divergences",
-    "histogram": "statistics",
-    "jensen_shannon": "divergences",
-    "kl_divergence": "divergences",
-    "ks": "kolmogorov",
-    "l_infinity": "divergences",
-    "psi": "statistics",
-    "scan": "streams",
-    "sliced": "multivariate",
-    "total_variation": "divergences",
-    "wasserstein": "distances",
+    "Beside": "statistics.results",
+    "BinnedCounts": "statistics.results",
+    "ChunkComparison": "over_time.chunks",
+    "ChunkThresholds": "over_time.chunks",
+    "ColumnDrift": "report.records",
+    "ColumnLook": "over_time.monitor",
+    "ContingencyResult": "statistics.results",
+    "DistanceResult": "statistics.results",
+    "DivergenceResult": "statistics.results",
+    "DriftReport": "report.report",
+    "Effect": "report.records",
+    "KsResult": "statistics.results",
+    "Look": "over_time.monitor",
+    "Monitor": "over_time.monitor",
+    "PartDrift": "report.records",
+    "PeerDrift": "report.records",
+    "Profile": "profile.profile",
+    "PsiResult": "statistics.results",
+    "RankTestResult": "statistics.results",
+    "ReferenceBins": "statistics.results",
+    "ReferenceRanks": "statistics.results",
+    "Shape": "report.records",
+    "SlicedResult": "table.multivariate.sliced",
+    "Window": "profile.profile",
+    "anderson_darling": "statistics.rank_tests",
+    "chi_square": "statistics.divergences",
+    "compare": "table.compare",
+    "cramer_von_mises": "statistics.rank_tests",
+    "energy_distance": "statistics.wasserstein",
+    "fit_bins": "statistics.bins",
+    "fit_ks": "statistics.ks",
+    "g_test": "statistics.divergences",
+    "hellinger": "statistics.divergences",
+    "histogram": "statistics.histogram",
+    "jensen_shannon": "statistics.divergences",
+    "kl_divergence": "statistics.divergences",
+    "ks": "statistics.ks",
+    "l_infinity": "statistics.divergences",
+    "psi": "statistics.psi",
+    "scan": "profile.scan",
+    "sliced": "table.multivariate.sliced",
+    "total_variation": "statistics.divergences",
+    "wasserstein": "statistics.wasserstein",
 }
 
 __all__ = [

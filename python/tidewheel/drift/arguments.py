@@ -1,14 +1,14 @@
 """Arguments that are no data, checked where a call begins: names of columns, choices, levels.
 
 Each check raises one of `errors` with what was required and what was got. How many threads may be used is checked by the
-extension, bins by `statistics`.
+extension, bins by `statistics.bins`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import index
 from typing import Any
 
-from tidewheel.drift.series import column_name
+from tidewheel.drift.reading.series import column_name
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: What a column can be declared to be.

@@ -16,10 +16,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from tidewheel.drift import comparison, directions
-from tidewheel.drift.decision import Effect, Verdict
-from tidewheel.drift.drawing import Sample, draw_sample, read_pairs
-from tidewheel.drift.encoding import Encoding
+from tidewheel.drift.report.records import Effect, Verdict
+from tidewheel.drift.table import cautions, decision
+from tidewheel.drift.table.multivariate import directions
+from tidewheel.drift.table.multivariate.drawing import Sample, draw_sample, read_pairs
+from tidewheel.drift.table.multivariate.encoding import Encoding
 from tidewheel.errors import InputError, UnknownNameError
 from tidewheel.model.evaluation import measure, roc_auc
 
@@ -153,7 +154,7 @@ def tell_apart(
         )
     learned, kept = sample.split(rng)
     encoding = Encoding.fit(learned.table)
-    if not encoding.parts:
+    if not encoding.coordinates:
         raise InputError("`reference` and `current` must have a column that varies; got none")
     matrix = encoding.encode(kept.table)
     # scikit-learn brings threadpoolctl. On so few rows threads cost ten times what they do on a machine that is busy.
@@ -188,7 +189,7 @@ def tell_apart(
 
 
 def _check(alpha: float, family: str, permutations: int, seed: int) -> None:
-    comparison.check_levels(alpha, "none")
+    decision.check_levels(alpha, "none")
     if family not in ("trees", "logistic"):
         raise UnknownNameError(f"`family` must be 'trees' or 'logistic'; got {family!r}")
     for name, value, least in (("permutations", permutations, 19), ("seed", seed, 0)):
@@ -257,7 +258,7 @@ def _rank_columns(
     area = roc_auc(labels, classifier.decision_function(matrix))
     found = {}
     for column in encoding.described:
-        places = [index for index, part in enumerate(encoding.parts) if part.column == column]
+        places = [index for index, made in enumerate(encoding.coordinates) if made.column == column]
         lost = []
         for _ in range(IMPORTANCE_DRAWS):
             shuffled = matrix.copy()
@@ -268,7 +269,7 @@ def _rank_columns(
 
 
 def _warn(sample: Sample, given: tuple[int, int]) -> tuple[str, ...]:
-    found = [] if sample.units else [comparison.INDEPENDENT]
+    found = [] if sample.units else [cautions.INDEPENDENT]
     if (sample.n, sample.m) != given:
         found.append(
             f"Used {sample.n} of {given[0]} reference rows and {sample.m} of {given[1]} current rows."

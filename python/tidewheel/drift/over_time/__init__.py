@@ -1,0 +1,1 @@
+"""A stream watched against a reference, look after look."""

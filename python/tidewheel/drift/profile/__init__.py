@@ -1,0 +1,1 @@
+"""A reference learned once, and counts of later rows that add up."""

@@ -1,0 +1,1 @@
+"""Arrays and tables of any library as columns that Rust can read."""

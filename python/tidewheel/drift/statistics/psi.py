@@ -1,0 +1,122 @@
+"""The population stability index of two samples, with its p-value.
+
+Counting is in `bins`, the law in `psi_law`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewheel import _native
+from tidewheel.drift import arguments
+from tidewheel.drift.statistics import psi_law, vocabulary
+from tidewheel.drift.statistics.bins import count_both
+from tidewheel.drift.statistics.results import BinnedCounts, PsiResult
+from tidewheel.errors import InputError, UnknownNameError
+
+_SMOOTHINGS = ("jeffreys", "laplace", "none")
+
+
+def psi(
+    reference: object,
+    current: object,
+    *,
+    bins: int | Sequence[float] | npt.NDArray[Any] = 10,
+    strategy: str = "quantile",
+    smoothing: str | float = "jeffreys",
+    threads: int | None = None,
+) -> PsiResult:
+    """Compute the population stability index of two samples, with its p-value.
+
+    `PSI = sum_i (p_i - q_i) ln(p_i / q_i)`, where p_i and q_i are the reference's and the current sample's smoothed shares
+    of bin i. Bins are laid by `fit_bins` on the reference alone; strings have one bin each for the reference's 50 most
+    frequent and one for all others, seen or unseen. Bins empty on both sides are left out before smoothing. Missing, NaN
+    and infinite values belong to no bin and are counted in the result.
+
+    The p-value: on quantile bins without ties the index has a law that depends only on the sizes, B and the smoothing, and
+    it is exact up to simulation (9,999 samples, a fixed seed). With strings or given edges the law is conditional on the
+    pooled counts, which is exact for bins fixed beforehand; with ties the larger p-value of both laws is taken. From 5,000
+    rows a side and 100 expected rows a bin on, the first-order law `(1/n + 1/m) chi2(B - 1)` is used. Strings that are among
+    the 50 by chance (`vocabulary.gather_chance`) count as others for the p-value and the critical value. Rows are taken as
+    independent; fixed limits such as 0.1 and 0.2 mean different things at different sizes, `critical_value` does not.
+
+    Args:
+        reference: One-dimensional numbers or strings, or the `ReferenceBins` of an earlier `fit_bins`.
+        current: One-dimensional, of the same kind.
+        bins: As in `fit_bins`; unused for strings and with `ReferenceBins`.
+        strategy: As in `fit_bins`.
+        smoothing: "jeffreys": (c + 1/2) / (n + B/2); "laplace": (c + 1) / (n + B); a number in (0, 1): shares are at least
+            that; "none": an empty bin makes the index infinite.
+        threads: Most threads to use.
+
+    Returns:
+        The index, its p-value, its 5 % critical value, the bins and the counts.
+
+    Raises:
+        InputError: a side without a finite value (or string), or `bins`, edges or a clip that are not acceptable.
+        UnknownNameError: an unknown `strategy` or `smoothing`.
+        InputTypeError: numbers on one side and strings on the other.
+
+    Cost: O(n + m), about one nanosecond per current value on one core.
+
+    Source: Yurdakul and Naranjo, Statistical properties of the population stability index, Journal of Risk Model
+    Validation 14 (2020), for the first-order law.
+
+    Example:
+        >>> from tidewheel import drift
+        >>> result = drift.psi([1.0, 2.0, 3.0, 4.0], [1.0, 3.0, 3.5, 4.0], bins=2, smoothing="none")
+        >>> result.reference_counts, result.current_counts, round(result.statistic, 4)
+        ((2, 2), (1, 3), 0.2747)
+    """
+    check_smoothing(smoothing)
+    counted = count_both(reference, current, bins=bins, strategy=strategy, threads=threads)
+    sides = tuple(map(int, counted.reference)), tuple(map(int, counted.current))
+    statistic = psi_of_counts(*sides, smoothing)
+    pvalue, critical = _psi_pvalue(statistic, sides, counted, smoothing)
+    return PsiResult(
+        statistic,
+        pvalue,
+        critical,
+        counted.edges,
+        counted.categories,
+        *sides,
+        counted.beside,
+        counted.unseen,
+        smoothing,
+        n=sum(sides[0]),
+        m=sum(sides[1]),
+    )
+
+
+def _psi_pvalue(
+    statistic: float,
+    sides: tuple[tuple[int, ...], tuple[int, ...]],
+    counted: BinnedCounts,
+    smoothing: str | float,
+) -> tuple[float, float]:
+    if counted.categories is not None and all(map(sum, sides)):
+        r, c = (np.array(side, dtype=np.float64) for side in sides)
+        gathered = vocabulary.gather_chance(r, c, (r.sum(), c.sum()))
+        sides = tuple(map(int, gathered[0])), tuple(map(int, gathered[1]))
+        statistic = psi_of_counts(*sides, smoothing)
+    return psi_law.psi_pvalue(statistic, *sides, smoothing, continuous=counted.continuous, laid=counted.laid)
+
+
+def check_smoothing(smoothing: str | float) -> None:
+    """Refuse a smoothing that is neither a known name nor a least share."""
+    if isinstance(smoothing, str):
+        if smoothing not in _SMOOTHINGS:
+            known = ", ".join(map(repr, _SMOOTHINGS))
+            raise UnknownNameError(f"`smoothing` must be one of {known} or a number; got {smoothing!r}")
+        return
+    arguments.check_number("smoothing", smoothing)
+    if not 0 < smoothing < 1:
+        raise InputError(f"`smoothing` as a least share must lie between 0 and 1; got {smoothing}")
+
+
+def psi_of_counts(reference: Sequence[int], current: Sequence[int], smoothing: str | float) -> float:
+    """Compute the index of two vectors of counts; see `psi`."""
+    name, clip = (smoothing, 0.0) if isinstance(smoothing, str) else ("clip", float(smoothing))
+    return _native.psi(list(reference), list(current), name, clip)

@@ -1,0 +1,1 @@
+"""Two tables compared column by column: counts, tests, verdicts."""

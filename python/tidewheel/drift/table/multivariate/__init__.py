@@ -1,0 +1,1 @@
+"""Drift that no single column shows."""
