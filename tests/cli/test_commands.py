@@ -518,3 +518,46 @@ def test_the_extra_cli_is_enough_for(command: str, tmp_path: Path) -> None:
 
 def test_the_small_project_is_what_the_cases_say() -> None:
     assert read_rows().height == 18_100
+
+
+class TestTheEnd:
+    """The script `tidewheel` ends without freeing what it imported; nothing of its answer may be lost by that."""
+
+    def run(self, folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        (folder / "x.csv").write_text("x\n" + "\n".join(map(str, range(1000))), encoding="utf-8")
+        (folder / "y.csv").write_text("x\n" + "\n".join(map(str, range(900, 1900))), encoding="utf-8")
+        return subprocess.Popen(
+            [sys.executable, "-m", "tidewheel.cli.main", *arguments],
+            cwd=folder,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (("drift", "x.csv", "x.csv"), 0),
+            (("drift", "x.csv", "y.csv"), 1),
+            (("drift", "x.csv", "z.csv"), 2),
+            (("--help",), 0),
+            (("drift", "x.csv", "x.csv", "--alpha", "2"), 2),
+        ],
+    )
+    def test_what_was_printed_arrives_whole(
+        self, tmp_path: Path, arguments: tuple[str, ...], code: int
+    ) -> None:
+        with self.run(tmp_path, *arguments) as process:
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == code
+        assert (out if code < 2 else err).endswith("\n")
+        assert "Traceback" not in err
+
+    def test_a_reader_that_leaves_is_no_traceback(self, tmp_path: Path) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        with self.run(tmp_path, "drift", "x.csv", "y.csv", "--json", "-", stdout=write) as process:
+            os.close(write)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert "Traceback" not in err

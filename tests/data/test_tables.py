@@ -35,6 +35,47 @@ def test_types_of_a_csv_are_taken_from_all_rows(tmp_path: Path) -> None:
     assert read_table(path).schema == {"a": pl.Float64}
 
 
+_MANY = "".join(f"{i},{i}.5,red\n" for i in range(300))
+
+
+@pytest.mark.parametrize(
+    ("line", "types"),
+    {
+        "numbers throughout": ("300,7.25,red", (pl.Int64, pl.Float64, pl.String)),
+        "a decimal where whole numbers were": ("300.5,7.25,red", (pl.Float64, pl.Float64, pl.String)),
+        "a mark": ("NA,n/a,NA", (pl.Int64, pl.Float64, pl.String)),
+        "a name among numbers": ("three,7.25,red", (pl.String, pl.Float64, pl.String)),
+        "a code": ("007,7.25,red", (pl.String, pl.Float64, pl.String)),
+        "a number of three places": ("-007,7.25,red", (pl.Int64, pl.Float64, pl.String)),
+        "a quoted code": ('"007",7.25,red', (pl.String, pl.Float64, pl.String)),
+        "a code after a space": (" 007,7.25,red", (pl.String, pl.Float64, pl.String)),
+        "a code after spaces": ("   007,7.25,red", (pl.String, pl.Float64, pl.String)),
+        "a code among floats": ("300,007,red", (pl.Int64, pl.String, pl.String)),
+        "a code at the end, without a line break": ("300,7.25,00", (pl.Int64, pl.Float64, pl.String)),
+        "an id of twenty digits among floats": (
+            "300,12345678901234567890,red",
+            (pl.Int64, pl.String, pl.String),
+        ),
+        "beyond 64 bits": ("9223372036854775808,7.25,red", (pl.UInt64, pl.Float64, pl.String)),
+        "not a number": ("300,nan,red", (pl.Int64, pl.Float64, pl.String)),
+        "an infinity": ("300,inf,red", (pl.Int64, pl.Float64, pl.String)),
+        "nothing": (",,", (pl.Int64, pl.Float64, pl.String)),
+        "thousands": ('"1,234",7.25,red', (pl.Float64, pl.Float64, pl.String)),
+        "spaces": (" 300 , 7.25 ,red", (pl.Int64, pl.Float64, pl.String)),
+    }.values(),
+    ids=str,
+)
+def test_numbers_parsed_on_the_way_have_the_types_of_their_text(
+    tmp_path: Path, line: str, types: tuple[pl.DataType, ...]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"a,b,c\n{_MANY}{line}", encoding="utf-8")
+    frame = read_table(path)
+    assert tuple(frame.dtypes) == types
+    # `scan_table` settles all columns from their text.
+    assert frame.equals(scan_table(path).collect())
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

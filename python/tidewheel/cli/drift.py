@@ -189,7 +189,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
     return chosen.compare(window, alpha=choice.alpha, correction=choice.correction)
 
 
-def _load_profile(path: Path) -> drift.Profile | None:
+def _load_profile(path: Path) -> "drift.Profile | None":
     """Load a profile; None if the file is none, whatever it is called."""
     try:
         with path.open("rb") as file:
@@ -201,7 +201,7 @@ def _load_profile(path: Path) -> drift.Profile | None:
         return None
 
 
-def _scan(path: Path, profile: drift.Profile, choice: Choice) -> drift.Window:
+def _scan(path: Path, profile: "drift.Profile", choice: Choice) -> "drift.Window":
     """Count a table of any size, with a bar on a terminal."""
     with reading(path):
         frame = scan_table(path, choice.text)

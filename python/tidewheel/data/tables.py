@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from tidewheel.data.text import TextOptions, settle
+from tidewheel.data.text import LOOKED_AT, TextOptions, guess_numbers, has_codes, is_rounded, settle
 from tidewheel.errors import InputError, MissingExtraError, TidewheelError
 
 DELTA_LOG = "_delta_log"
@@ -43,6 +43,8 @@ _PACKED = (".csv", ".tsv", ".jsonl", ".ndjson")
 _GZIP = b"\x1f\x8b"
 _SEPARATORS = ",;\t|"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: Bytes in which the first line, and rows enough to guess types from, are looked for.
+_HEAD = 1 << 16
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _CATEGORIES = (pl.Categorical, pl.Enum)
 _PLAIN = TextOptions()
@@ -119,7 +121,8 @@ def scan_table(path: Path | str, options: TextOptions = _PLAIN, *, in_memory: bo
             f"a table must be a folder of Delta or files of one kind, ending in {', '.join(_FORMATS)}; got {got}"
         )
     if known == "csv":
-        frame = _scan_text(files)
+        numbers = _read_numbers(files[0]) if in_memory and options == _PLAIN and len(files) == 1 else None
+        frame = _scan_text(files) if numbers is None else _join([(files[0], numbers)], place)
     elif known == "json":
         frame = _join(
             [(file, pl.scan_ndjson(file.source, infer_schema_length=None)) for file in files if file.head(1)], place
@@ -231,7 +234,7 @@ def _scan_text(files: Sequence[_File]) -> pl.LazyFrame:
     """Open files with a line of names as columns of text."""
     groups: dict[tuple[object, ...], list[_File]] = {}
     for file in files:
-        header = file.head(1 << 16).partition(b"\n")[0].rstrip(b"\r").removeprefix(codecs.BOM_UTF8)
+        header = file.head(_HEAD).partition(b"\n")[0].rstrip(b"\r").removeprefix(codecs.BOM_UTF8)
         if header or len(files) == 1:
             # What is in memory already is read by itself.
             key = header, tuple(file.parts.items()), id(file) if file.data is not None else None
@@ -240,7 +243,7 @@ def _scan_text(files: Sequence[_File]) -> pl.LazyFrame:
         raise pl.exceptions.NoDataError("empty")
     scanned = []
     for group in groups.values():
-        first = group[0].head(1 << 16).partition(b"\n")[0].decode(errors="replace")
+        first = group[0].head(_HEAD).partition(b"\n")[0].decode(errors="replace")
         sources = [file.source for file in group]
         frame = pl.scan_csv(
             sources[0] if group[0].data is not None else sources,  # type: ignore[arg-type]
@@ -250,6 +253,31 @@ def _scan_text(files: Sequence[_File]) -> pl.LazyFrame:
         )
         scanned.append((group[0], frame))
     return _join(scanned, group[0].path)
+
+
+def _read_numbers(file: _File) -> pl.LazyFrame | None:
+    """Read a text whose numbers polars parses on the way, in a third of the time; None where `settle` has to look at all.
+
+    The types are those that `settle` gives: a value that is no number after all ends the attempt, and so do codes.
+    """
+    head = file.head(_HEAD)
+    lines = head.rpartition(b"\n")[0] if len(head) == _HEAD else head
+    separator = _separator(file.path, lines.partition(b"\n")[0].decode(errors="replace"))
+    try:
+        first = pl.read_csv(lines, infer_schema=False, separator=separator, n_rows=LOOKED_AT)
+        guessed = guess_numbers(first)
+        data = file.path.read_bytes() if file.data is None else file.data
+        if not guessed or has_codes(data, separator):
+            return None
+        frame = pl.read_csv(data, infer_schema=False, separator=separator, schema_overrides=guessed)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        # The way that takes any text says what is wrong with it.
+        return None
+    floats = [name for name, dtype in guessed.items() if dtype == pl.Float64]
+    if any(is_rounded(frame[name]) for name in floats):
+        return None
+    # "NaN" in a text is a mark of a missing value.
+    return frame.with_columns(pl.col(floats).fill_nan(None)).lazy()
 
 
 def _separator(path: Path, header: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from tidewheel import _native
 from tidewheel.drift.peers import evidently, nannyml
 from tidewheel.drift.peers.samples import Sample
-from tidewheel.drift.reading import inputs, objects, series
+from tidewheel.drift.reading import arrays, inputs, objects, series
 from tidewheel.drift.report.records import PeerDrift
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -111,9 +111,9 @@ def _read(name: str, table: Any, column: _native.Column) -> Sample:
     if (column.kind == "string") != (values.dtype.kind in "OUT") or values.dtype.kind in "OUT":
         # Declared, of a category type or of Python objects: as the column was read.
         return _read_back(column)
-    masked = None
-    if isinstance(values, np.ma.MaskedArray):
-        masked, values = np.ma.getmaskarray(values), values.data
+    masked = arrays.read_mask(values)
+    if masked is not None:
+        values = values.data
     there = _there(values) if masked is None else _there(values) & ~masked
     return Sample(values, there, _kind(column))
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
-from tidewheel.drift.reading import objects, series
+from tidewheel.drift.reading import arrays, objects, series
 from tidewheel.drift.reading.series import column_name
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -62,9 +62,10 @@ def read_vector(name: str, values: object) -> npt.NDArray[Any]:
         raise InputTypeError(f"{name!r} must be one-dimensional; got items that differ in length") from error
     if array.ndim != 1:
         raise InputError(f"`{name}` must be one-dimensional; got {array.ndim} dimensions")
-    masked = np.flatnonzero(np.ma.getmaskarray(array))
-    if masked.size:
-        raise InputError(f"`{name}` must hold a number everywhere; got a masked one at index {masked[0]}")
+    masked = arrays.read_mask(array)
+    if masked is not None and masked.any():
+        at = int(masked.argmax())
+        raise InputError(f"`{name}` must hold a number everywhere; got a masked one at index {at}")
     return np.asarray(array)
 
 

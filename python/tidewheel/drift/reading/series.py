@@ -90,8 +90,9 @@ def read_numpy(name: str, array: Any, *, nan_is_missing: bool = False) -> _nativ
         array = array[:, 0]
     if array.ndim != 1 or array.dtype.kind not in "OUT":
         return arrays.read(name, array, nan_is_missing=nan_is_missing)
-    if isinstance(array, np.ma.MaskedArray):
-        return objects.read_objects(name, array.data.tolist(), ~np.ma.getmaskarray(array))
+    masked = arrays.read_mask(array)
+    if masked is not None:
+        return objects.read_objects(name, array.data.tolist(), ~masked)
     return objects.read_objects(name, array.tolist())
 
 

@@ -121,7 +121,8 @@ def count_values(
     if len({one.domain for one in fitted}) > 1:
         return None
     # A column of few values has an edge at each of them, so that both columns' edges part all values.
-    edges = np.unique(np.concatenate([np.array(one.edges, dtype=one.domain) for one in fitted]))
+    edges = np.sort(np.concatenate([np.array(one.edges, dtype=one.domain) for one in fitted]))
+    edges = edges[np.append(True, edges[1:] != edges[:-1])]
     if len(edges) > 2 * MOST_VALUES:
         return None
     at = inputs.read_array("edges", edges)
@@ -142,8 +143,9 @@ def _matter(counts: _Counts) -> bool:
 
 
 def _is_tied(column: _native.Column) -> bool:
-    few = _look(column, LOOK)
-    if len(few) - len(np.unique(few)) < min(LEAST_EQUAL, len(few) - 1):
+    few = np.sort(_look(column, LOOK))
+    equal = np.count_nonzero(few[1:] == few[:-1])
+    if equal < min(LEAST_EQUAL, len(few) - 1):
         return False
     return _matter(np.unique(_look(column, LOOK_CLOSER), return_counts=True)[1])
 
