@@ -24,12 +24,12 @@ sys.path[:0] = [str(TESTS / "serving"), str(TESTS / "projects")]
 
 from served_models import make_packages, plan_of, served_settings  # noqa: E402
 from small_project import PROJECT, read_rows  # noqa: E402
-from tidewheel.ledger.store import Ledger  # noqa: E402
+from tidewheel.evidence.store import Ledger  # noqa: E402
 from tidewheel.model.packaging import load_package  # noqa: E402
 from tidewheel.operations.runfile import Run, reap  # noqa: E402
 from tidewheel.operations.services import start_ray, wait_ray  # noqa: E402
+from tidewheel.predictions.log import read_log, read_pairs  # noqa: E402
 from tidewheel.serving.control_ray import Control, connect  # noqa: E402
-from tidewheel.serving.prediction_log import read_log, read_pairs  # noqa: E402
 
 ROUNDS, SECONDS = 5, 4.0
 RATIO_MIN = 0.4

@@ -21,10 +21,10 @@ import pytest
 
 from command_line import Command, in_process
 from small_project import read_rows
-from tidewheel.ledger.canonical import row_sha256
-from tidewheel.ledger.records import DataVersion, Evidence, ModelVersion, Plan
+from tidewheel.evidence.canonical import row_sha256
+from tidewheel.evidence.records import DataVersion, Evidence, ModelVersion, Plan
+from tidewheel.lifecycle.workplace import Workplace
 from tidewheel.operations.ports import LOOPBACK
-from tidewheel.operations.workplace import Workplace
 
 COMMANDS = [
     "demo",

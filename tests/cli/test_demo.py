@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from command_line import Demo, Told, shell
-from tidewheel.ledger.store import Ledger
+from tidewheel.evidence.store import Ledger
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -15,8 +15,8 @@ import pytest
 
 from command_line import shell
 from small_project import PROJECT
+from tidewheel.lifecycle.workplace import Workplace
 from tidewheel.operations.runfile import Run, find_processes
-from tidewheel.operations.workplace import Workplace
 
 ROW = {"load": 0.3, "size": 4.0, "shop": "north"}
 

@@ -14,10 +14,10 @@ import pytest
 from command_line import Command, in_process
 from tidewheel.cli.demo import services, take_folder
 from tidewheel.cli.projects import prefect_for
+from tidewheel.lifecycle.workplace import Workplace
 from tidewheel.operations.ports import LOOPBACK
 from tidewheel.operations.runfile import MARKER, Run, find_processes, reap
 from tidewheel.operations.services import PREFECT, RAY, answers, ray_address
-from tidewheel.operations.workplace import Workplace
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 LISTEN = f"""

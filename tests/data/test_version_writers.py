@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from tidewheel.data import versions
 from tidewheel.data.versions import canonical, content_sha256, read_version, write_version
-from tidewheel.ledger.records import DataVersion
+from tidewheel.evidence.records import DataVersion
 
 SPAWN = multiprocessing.get_context("spawn")
 WAIT_S = 120.0

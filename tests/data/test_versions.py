@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tidewheel.data import versions
 from tidewheel.data.versions import canonical, content_sha256, read_version, write_version
 from tidewheel.errors import ConflictError, InputError, InputTypeError, IntegrityError
-from tidewheel.ledger.records import DataVersion
+from tidewheel.evidence.records import DataVersion
 
 MOMENT = datetime(2013, 4, 1, 12, tzinfo=UTC)
 

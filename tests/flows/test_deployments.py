@@ -16,9 +16,9 @@ from prefect.settings import PREFECT_API_AUTH_STRING
 
 from small_project import PROJECT
 from tidewheel.flows import lifecycle
-from tidewheel.flows.rehearsal import serve_rest
+from tidewheel.lifecycle.rehearse import serve_rest
+from tidewheel.lifecycle.workplace import Workplace
 from tidewheel.monitoring.windows import month_of
-from tidewheel.operations.workplace import Workplace
 
 ROOT = Path(__file__).parents[2]
 FLOWS = ROOT / "flows"

@@ -14,10 +14,9 @@ from prefect.serializers import PickleSerializer
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 
 from tidewheel.errors import InputError, ServiceError
-from tidewheel.flows import data, deploy, lifecycle, monitor, retrain, train
-from tidewheel.flows.rehearsal import rehearse
+from tidewheel.flows import data, deploy, lifecycle, monitor, rehearsal, retrain, train
 
-FLOWS: list[Flow[Any, Any]] = [data, deploy, lifecycle, monitor, rehearse, retrain, train]
+FLOWS: list[Flow[Any, Any]] = [data, deploy, lifecycle, monitor, rehearsal, retrain, train]
 
 
 class Trap:

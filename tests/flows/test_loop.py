@@ -12,14 +12,14 @@ from prefect.client.orchestration import get_client
 
 from small_project import PROJECT, read_rows
 from tidewheel.errors import InputError, SettingsError
+from tidewheel.evidence.history import Reign, champion_of, reigns
+from tidewheel.evidence.records import Decision, Finding
 from tidewheel.flows import data, deploy, lifecycle, monitor, retrain, train
-from tidewheel.flows.loop import Turn
-from tidewheel.flows.rehearsal import check_log, scorer_of, serve_rest
-from tidewheel.ledger.history import Reign, champion_of, reigns
-from tidewheel.ledger.records import Decision, Finding
+from tidewheel.lifecycle.rehearse import check_log, scorer_of, serve_rest
+from tidewheel.lifecycle.turn import Turn
+from tidewheel.lifecycle.workplace import Workplace
 from tidewheel.monitoring.windows import month_of
-from tidewheel.operations.workplace import Workplace
-from tidewheel.serving.prediction_log import append_batch, read_log
+from tidewheel.predictions.log import append_batch, read_log
 
 FIRST_UTC = datetime(2021, 4, 1, tzinfo=UTC)
 MAY_UTC = datetime(2021, 5, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ class Year:
             raise RuntimeError("killed while training")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tidewheel.flows.retraining.train", die)
+            patch.setattr("tidewheel.lifecycle.retrain.train", die)
             with pytest.raises(RuntimeError, match="killed while training"):
                 lifecycle(self.project, now_utc, "batch")
         self.after_death = self.decisions()

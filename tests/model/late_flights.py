@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from tidewheel.ledger.records import DataVersion
+from tidewheel.evidence.records import DataVersion
 from tidewheel.project.settings import Candidate, Features
 
 FEATURES = Features(numeric=("minute", "temp"), categorical=("carrier", "dest"))

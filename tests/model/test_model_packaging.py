@@ -12,7 +12,7 @@ import pytest
 
 from late_flights import DATA, SIMPLE, TREES
 from tidewheel.errors import InputError, IntegrityError
-from tidewheel.ledger.records import DataVersion, ModelVersion
+from tidewheel.evidence.records import DataVersion, ModelVersion
 from tidewheel.model.identity import CODE_FILES, code_sha256, environment, model_id
 from tidewheel.model.packaging import check_package, load_package, save_package
 from tidewheel.model.trained import TrainedModel

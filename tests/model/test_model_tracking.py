@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from late_flights import DATA, TREES
+from tidewheel.measures.measurement import Measurement
 from tidewheel.model.packaging import save_package
 from tidewheel.model.tracking import track
 from tidewheel.model.trained import TrainedModel
-from tidewheel.project.criteria import Measurement
 from tidewheel.project.settings import Settings
 
 MEASUREMENTS = (

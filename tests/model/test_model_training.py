@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from late_flights import FEATURES, SIMPLE, TREES, make_rows
 from tidewheel.errors import InputError, TidewheelError, UnknownNameError
-from tidewheel.model.evaluation import roc_auc
+from tidewheel.measures.metrics import roc_auc
 from tidewheel.model.trained import TrainedModel
 from tidewheel.model.training import complete_parameters, train
 from tidewheel.project.settings import Candidate, Features

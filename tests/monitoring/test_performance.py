@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from tidewheel.errors import InputError
+from tidewheel.measures.measurement import Measurement
 from tidewheel.monitoring.performance import (
     compare_measurements,
     join_labels,
@@ -13,7 +14,6 @@ from tidewheel.monitoring.performance import (
     measure_window,
 )
 from tidewheel.monitoring.windows import month_of
-from tidewheel.project.criteria import Measurement
 from tidewheel.project.settings import Labels
 
 START = datetime(2013, 5, 1, tzinfo=UTC)

@@ -7,10 +7,10 @@ import pytest
 
 from tidewheel import drift
 from tidewheel.data.contract import RuleResult
+from tidewheel.measures.measurement import Measurement
 from tidewheel.monitoring.performance import LabelState, WindowPerformance
 from tidewheel.monitoring.triage import WindowFacts, find
 from tidewheel.monitoring.windows import month_of
-from tidewheel.project.criteria import Measurement
 from tidewheel.project.settings import Monitoring
 
 MAY = month_of(datetime(2013, 5, 1, tzinfo=UTC))

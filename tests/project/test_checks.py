@@ -5,8 +5,9 @@ import tomllib
 import pytest
 
 from project_text import PROJECT, changed
+from tidewheel.evidence.gates import DEFAULT_GATES
 from tidewheel.project.checks import find_contradictions
-from tidewheel.project.criteria import DEFAULT_GATES, METRICS
+from tidewheel.project.metrics import METRICS
 from tidewheel.project.settings import Settings
 
 FOUND = {

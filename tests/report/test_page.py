@@ -9,22 +9,16 @@ from pathlib import Path
 import pytest
 
 from tidewheel.errors import InputError
-from tidewheel.ledger.records import Decision, Evidence, Finding
-from tidewheel.model.evaluation import Interval
-from tidewheel.project.criteria import Judgement, Measurement
+from tidewheel.evidence.criteria import Judgement
+from tidewheel.evidence.records import Decision, Evidence, Finding
+from tidewheel.lifecycle.scorecard import MonthRow, Scorecard
+from tidewheel.lifecycle.story import StageRun, Story, findings_of, summary
+from tidewheel.measures.measurement import Measurement
+from tidewheel.measures.metrics import Interval
 from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
-from tidewheel.report.scorecard import MonthRow, Scorecard
-from tidewheel.report.story import (
-    GuardRow,
-    RequestCounts,
-    RolloutFacts,
-    StageRun,
-    Story,
-    findings_of,
-    summary,
-)
 from tidewheel.report.terminal import print_view
+from tidewheel.rollout.facts import GuardRow, RequestCounts, RolloutFacts
 
 MODEL, OTHER = "a" * 64, "b" * 64
 APRIL = datetime(2021, 4, 1, tzinfo=UTC)

@@ -13,10 +13,10 @@ import polars as pl
 
 from served_models import IMPORT_FOLDERS, Models, plan_of, served_settings
 from small_project import PROJECT
-from tidewheel.ledger.records import Plan
-from tidewheel.ledger.store import Ledger
+from tidewheel.evidence.records import Plan
+from tidewheel.evidence.store import Ledger
+from tidewheel.predictions.log import read_log
 from tidewheel.serving.control_ray import LOAD, Control, FrontAddress
-from tidewheel.serving.prediction_log import read_log
 
 ROW = {"load": 0.3, "size": 4.0, "shop": "north"}
 

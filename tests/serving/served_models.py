@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tidewheel.ledger.records import DataVersion, ModelVersion, Plan
+from tidewheel.evidence.records import DataVersion, ModelVersion, Plan
 from tidewheel.model.packaging import Package, load_package, save_package
 from tidewheel.model.training import train
 from tidewheel.project.files import read_settings

@@ -19,10 +19,10 @@ from running_server import ROW, Server, wait_for
 from served_models import Models, plan_of
 from tidewheel.errors import ConflictError, ServiceError
 from tidewheel.model.packaging import load_package
+from tidewheel.predictions.log import read_pairs
+from tidewheel.rollout.routing import arm_for
 from tidewheel.serving.control_ray import Control
-from tidewheel.serving.prediction_log import read_pairs
 from tidewheel.serving.replay import replay
-from tidewheel.serving.routing import arm_for
 
 REPLICAS = 2
 

@@ -11,15 +11,15 @@ import polars as pl
 import pytest
 
 from tidewheel.errors import InputError
-from tidewheel.ledger.records import Plan
+from tidewheel.evidence.records import Plan
 from tidewheel.model.training import train
+from tidewheel.predictions.log import append_batch, read_log, read_pairs
+from tidewheel.predictions.records import PAIR_SCHEMA, PREDICTION_SCHEMA
 from tidewheel.project.settings import Candidate, Features
+from tidewheel.rollout.outcomes import outcomes_from_log
+from tidewheel.rollout.routing import router_of
 from tidewheel.serving.batch import BatchAnswer, score_batch
 from tidewheel.serving.failures import ERROR_LENGTH_MAX
-from tidewheel.serving.log_records import PAIR_SCHEMA, PREDICTION_SCHEMA
-from tidewheel.serving.outcomes import outcomes_from_log
-from tidewheel.serving.prediction_log import append_batch, read_log, read_pairs
-from tidewheel.serving.routing import router_of
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
 SOLO = Plan("flights", 3, champion="a")

@@ -18,12 +18,12 @@ from deltalake.exceptions import DeltaError
 
 from served_models import Models, NotFinite, load_raising, plan_of
 from tidewheel.errors import InputError, IntegrityError
-from tidewheel.ledger.records import Plan
+from tidewheel.evidence.records import Plan
 from tidewheel.model.packaging import load_package
+from tidewheel.predictions.log import PredictionLog, read_log, read_pairs
+from tidewheel.rollout.routing import Arm, arm_for
 from tidewheel.serving.control_ray import contract_of
 from tidewheel.serving.front import Answer, Front, FrontOptions
-from tidewheel.serving.prediction_log import PredictionLog, read_log, read_pairs
-from tidewheel.serving.routing import Arm, arm_for
 from tidewheel.serving.rungs import Row
 
 ROW = {"load": 0.3, "size": 4.0, "shop": "north"}

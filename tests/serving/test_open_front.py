@@ -22,12 +22,12 @@ import pytest
 
 from running_server import ROW, Server, wait_for
 from served_models import Models, plan_of
-from tidewheel.ledger.store import Ledger
+from tidewheel.evidence.store import Ledger
 from tidewheel.operations.haproxy import HEAD_S
 from tidewheel.operations.ports import find_listeners, is_loopback
 from tidewheel.operations.runfile import Run, find_processes
+from tidewheel.predictions.log import read_log
 from tidewheel.serving.control_ray import Control
-from tidewheel.serving.prediction_log import read_log
 
 DEADLINE_S = 5.0
 """What `[serving].deadline_s` is, and the head of the tests was started with."""

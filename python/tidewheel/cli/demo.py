@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tidewheel.cli.progress import drawn
 from tidewheel.errors import InputError
+from tidewheel.lifecycle.story import Story, summary
+from tidewheel.lifecycle.workplace import services_folder
 from tidewheel.operations.folders import LOCK_FILE
 from tidewheel.operations.progress import announce
 from tidewheel.operations.runfile import RUN_FILE, Run, end_former, reap, signals_held
@@ -28,10 +30,8 @@ from tidewheel.operations.services import (
     wait_prefect,
     wait_ray,
 )
-from tidewheel.operations.workplace import services_folder
 from tidewheel.report.months import months_table
 from tidewheel.report.page import write_page
-from tidewheel.report.story import Story, summary
 from tidewheel.report.terminal import print_view
 
 MARKER = ".tidewheel-demo"
@@ -61,10 +61,10 @@ def run_demo(out: Path, *, quick: bool, keep_serving: bool, seed: int) -> int:
     began = time.monotonic()
     with drawn(), services(folder, keep=keep_serving):
         write_project(folder, quick=quick, seed=seed)
-        from tidewheel.flows.rehearsal import rehearse  # Prefect reads its address when it is imported
+        from tidewheel.flows import rehearsal  # Prefect reads its address when it is imported
 
         started = time.monotonic()
-        story = rehearse(str(folder), FIRST_UTC, LAST_QUICK_UTC if quick else LAST_UTC)
+        story = rehearsal(str(folder), FIRST_UTC, LAST_QUICK_UTC if quick else LAST_UTC)
     story = replace(story, seconds_start_up=started - began)
     write_results(folder, story)
     print_results(folder, story, keep_serving=keep_serving)

@@ -14,12 +14,19 @@ from rich.markup import escape
 from tidewheel.cli.names import StageName
 from tidewheel.cli.progress import drawn
 from tidewheel.data.contract import check_contract
-from tidewheel.data.rows import source_rows
 from tidewheel.errors import InputError, ServiceError
-from tidewheel.ledger.history import champion_of, latest_version
-from tidewheel.ledger.records import ModelVersion
-from tidewheel.ledger.standing import REPLACED
-from tidewheel.ledger.store import Ledger
+from tidewheel.evidence.gates import criteria_in_force
+from tidewheel.evidence.history import champion_of, latest_version
+from tidewheel.evidence.records import ModelVersion
+from tidewheel.evidence.standing import REPLACED
+from tidewheel.evidence.store import Ledger
+from tidewheel.lifecycle.workplace import (
+    PROJECT_FILE,
+    Workplace,
+    prefect_folder,
+    project_folder,
+    services_folder,
+)
 from tidewheel.operations.ports import check_port
 from tidewheel.operations.progress import announce
 from tidewheel.operations.runfile import Run, end_former, owner_at_work, reap
@@ -31,14 +38,6 @@ from tidewheel.operations.services import (
     wait_prefect,
     wait_ray,
 )
-from tidewheel.operations.workplace import (
-    PROJECT_FILE,
-    Workplace,
-    prefect_folder,
-    project_folder,
-    services_folder,
-)
-from tidewheel.project.gates import criteria_in_force
 from tidewheel.project.scope import check_scope
 from tidewheel.report.terminal import evidence_table, print_view, records_table
 
@@ -80,7 +79,7 @@ def check_before(workplace: Workplace, stage: StageName) -> None:
 def check_source(workplace: Workplace) -> None:
     """Hold the source against its contract."""
     settings = workplace.settings
-    check_contract(source_rows(settings), settings.contract, place=f"`{settings.data.source}`")
+    check_contract(workplace.source, settings.contract, place=f"`{settings.data.source}`")
 
 
 @contextmanager
@@ -178,7 +177,7 @@ def find_model(workplace: Workplace, ledger: Ledger, model: str | None) -> Model
 @contextmanager
 def opened(workplace: Workplace) -> Iterator[Ledger]:
     """Open the ledger for looking only: a project that has none yet is told so, and nothing is made."""
-    if workplace.environment.ledger_url is None and not (workplace.state / "ledger.sqlite").exists():
+    if not workplace.has_ledger:
         raise InputError(
             f"{workplace.folder} has no ledger yet; `tidewheel run -p {workplace.folder}` makes it"
         )
@@ -204,7 +203,7 @@ def start_serving(project: Path, port: int | None) -> int:
         check_port(host, wanted)
     with opened(workplace) as ledger:
         champion = find_model(workplace, ledger, None)
-    from tidewheel.flows.server import deploy_front  # brings Ray
+    from tidewheel.lifecycle.server import deploy_front  # brings Ray
 
     with drawn():
         announce("start", "Ray head")

@@ -5,10 +5,10 @@ from typing import assert_never
 from tidewheel.cli.names import StageName
 from tidewheel.errors import InputError
 from tidewheel.flows import data, deploy, lifecycle, monitor, retrain, train
-from tidewheel.flows.ingest import refusal_of
-from tidewheel.flows.loop import undecided_offer
-from tidewheel.flows.training import Offer
-from tidewheel.operations.workplace import Workplace
+from tidewheel.lifecycle.ingest import refusal_of
+from tidewheel.lifecycle.train import Offer
+from tidewheel.lifecycle.turn import undecided_offer
+from tidewheel.lifecycle.workplace import Workplace
 
 
 def run_stage(workplace: Workplace, stage: StageName, environment: str) -> tuple[list[str], bool]:
@@ -20,7 +20,7 @@ def run_stage(workplace: Workplace, stage: StageName, environment: str) -> tuple
             return list(turn.steps), turn.refused
         case "data":
             version = data(folder, environment=environment)
-            refusal = refusal_of(folder, version, environment)
+            refusal = refusal_of(workplace, version)
             return [f"data: version {version}", *([refusal] if refusal else [])], refusal is not None
         case "train":
             offers = train(folder, environment=environment)

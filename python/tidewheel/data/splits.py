@@ -1,6 +1,6 @@
 """Splits that a figure can be trusted on: later rows are held out, and no unit is on both sides.
 
-What belongs here: cutting a frame in two. What does not: which rows have a label (`data.labels`).
+What belongs here: cutting a frame in two. What does not: which rows have a label (`predictions.labels`).
 """
 
 from datetime import datetime, timedelta

@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 
 from tidewheel.errors import ConflictError, InputError, InputTypeError, IntegrityError
-from tidewheel.ledger.records import DataVersion
+from tidewheel.evidence.records import DataVersion
 
 HASH_VERSION = 1
 """Version of the construction in `content_sha256`; a change of it changes every hash."""

@@ -1,14 +1,9 @@
-"""The Prefect flows: each a few lines around the functions of the stages. Needs the extra `lifecycle`.
+"""The Prefect flows: each a few lines around a use case of `tidewheel.lifecycle`. Needs the extra `lifecycle`.
 
 `data`, `train`, `deploy`, `monitor`, `retrain` and `lifecycle` are what `flows/` deploys, and what you import to run them
 yourself.
 """
 
-from tidewheel.flows.ingest import data
-from tidewheel.flows.loop import lifecycle
-from tidewheel.flows.retraining import retrain
-from tidewheel.flows.rollout import deploy
-from tidewheel.flows.training import train
-from tidewheel.flows.watching import monitor
+from tidewheel.flows.loop import data, deploy, lifecycle, monitor, rehearsal, retrain, train
 
-__all__ = ["data", "deploy", "lifecycle", "monitor", "retrain", "train"]
+__all__ = ["data", "deploy", "lifecycle", "monitor", "rehearsal", "retrain", "train"]

@@ -1,112 +1,108 @@
-"""The flow `lifecycle`: one turn of the whole loop, for now.
+"""The flows: each opens the project once, in one environment, and has Prefect host a use case of `lifecycle`.
 
-The first turn makes a data version, trains, and deploys the first model that its gates let through. Each later turn looks at
-the log, and retrains and releases where the findings ask for it and the gates let it.
+`now_utc` is an event time; without one it is the wall clock. `environment` is a name under `[environments]` of the project
+file. What each raises is what its use case raises.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
-from tidewheel.flows.channels import ChannelName
-from tidewheel.flows.ingest import data, refusal_of
+from tidewheel.evidence.records import Finding
+from tidewheel.flows.host import prefect_host
 from tidewheel.flows.own_flow import own_flow
-from tidewheel.flows.retraining import retrain
-from tidewheel.flows.rollout import STAGES_BEFORE, deploy
-from tidewheel.flows.training import Offer, train
-from tidewheel.flows.watching import monitor
-from tidewheel.ledger.history import champion_of
-from tidewheel.operations.workplace import Workplace
+from tidewheel.lifecycle.channels import ChannelName
+from tidewheel.lifecycle.ingest import ingest
+from tidewheel.lifecycle.rehearse import rehearse
+from tidewheel.lifecycle.release import release
+from tidewheel.lifecycle.retrain import retrain as retrain_if_asked
+from tidewheel.lifecycle.story import Story
+from tidewheel.lifecycle.train import Offer
+from tidewheel.lifecycle.train import train as train_candidates
+from tidewheel.lifecycle.turn import Turn, turn
+from tidewheel.lifecycle.watch import watch
+from tidewheel.lifecycle.workplace import LOCAL, Workplace
+from tidewheel.rollout.facts import RolloutFacts
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Hold what one turn did, in words, and whether a gate or a rollout said no."""
+@own_flow(name="data")
+def data(project: str, now_utc: datetime | None = None, environment: str = LOCAL) -> int:
+    """Keep a version of the data set as it is known at `now_utc` and return its Delta version; see `ingest`."""
+    workplace = Workplace.open(project, environment)
+    step = partial(ingest, workplace, now_utc or datetime.now(UTC))
+    return prefect_host(workplace).run("keep a data version", step)
 
-    steps: tuple[str, ...]
-    refused: bool
+
+@own_flow(name="train")
+def train(
+    project: str,
+    delta_version: int | None = None,
+    candidates: list[str] | None = None,
+    now_utc: datetime | None = None,
+    retraining: bool = False,
+    environment: str = LOCAL,
+) -> list[Offer]:
+    """Measure the baselines, train candidates, and judge and package those that deserve it; see `lifecycle.train`."""
+    workplace = Workplace.open(project, environment)
+    return train_candidates(
+        workplace,
+        now_utc or datetime.now(UTC),
+        delta_version=delta_version,
+        candidates=candidates,
+        retraining=retraining,
+        host=prefect_host(workplace),
+    )
+
+
+@own_flow(name="deploy")
+def deploy(
+    project: str,
+    model_id: str,
+    channel: ChannelName = "http",
+    now_utc: datetime | None = None,
+    requests: int | None = None,
+    environment: str = LOCAL,
+) -> RolloutFacts | None:
+    """Release a model whose gates stand: install the first, try a later one in shadow and canary; see `release`."""
+    workplace = Workplace.open(project, environment)
+    step = partial(release, workplace, model_id, channel, now_utc, requests)
+    return prefect_host(workplace).run("release a model", step)
+
+
+@own_flow(name="monitor")
+def monitor(project: str, now_utc: datetime | None = None, environment: str = LOCAL) -> list[Finding]:
+    """Judge every mature month of the log that was not judged yet; return the new findings; see `watch`."""
+    workplace = Workplace.open(project, environment)
+    host = prefect_host(workplace)
+    return host.run("look at the log", partial(watch, workplace, now_utc or datetime.now(UTC), host))
+
+
+@own_flow(name="retrain")
+def retrain(project: str, now_utc: datetime | None = None, environment: str = LOCAL) -> Offer | None:
+    """Decide about the open findings, and train anew where they ask for it; see `lifecycle.retrain`."""
+    workplace = Workplace.open(project, environment)
+    return retrain_if_asked(workplace, now_utc or datetime.now(UTC), prefect_host(workplace))
 
 
 @own_flow(name="lifecycle")
 def lifecycle(
-    project: str, now_utc: datetime | None = None, channel: ChannelName = "batch", environment: str = "local"
-) -> Turn:
-    """Turn the loop once.
-
-    Args:
-        project: folder of the project file.
-        now_utc: event time; the wall clock if None, and a rollout then replays the source's last days.
-        channel: how a rollout gets its rows answered; "http" needs a server for replaying.
-        environment: a name under `[environments]` of the project file.
-    """
-    at_utc = now_utc or datetime.now(UTC)
-    workplace = Workplace.open(project, environment)
-    with workplace.ledger() as ledger:
-        champion = champion_of(ledger, workplace.settings.scope.name)
-    if champion is None:
-        return first_turn(project, at_utc, environment)
-    found = monitor(project, at_utc, environment)
-    steps = [f"monitor: {finding.kind} ({finding.verdict})" for finding in found] or [
-        "monitor: no new window"
-    ]
-    waiting = undecided_offer(workplace)
-    if waiting is not None and workplace.settings.retrain.approval == "automatic":
-        # It passed its gates in a turn that ended before the rollout did.
-        return release_offer(project, waiting, channel, now_utc, environment, steps)
-    offer = retrain(project, at_utc, environment)
-    if offer is None:
-        return Turn((*steps, "retrain: nothing to do"), refused=False)
-    steps.append(f"retrain: {offer.name} {offer.verdict} at gate {offer.gate}")
-    if not offer.passed or workplace.settings.retrain.approval == "manual":
-        return Turn(tuple(steps), refused=not offer.passed)
-    return release_offer(project, offer.model_id, channel, now_utc, environment, steps)
-
-
-def release_offer(
     project: str,
-    model_id: str,
-    channel: ChannelName,
-    now_utc: datetime | None,
-    environment: str,
-    steps: list[str],
+    now_utc: datetime | None = None,
+    channel: ChannelName = "batch",
+    environment: str = LOCAL,
 ) -> Turn:
-    """Roll a model out that passed its gates, and end the turn with what came of it."""
-    facts = deploy(project, model_id, channel, now_utc, environment=environment)
-    verdict = facts.verdict if facts is not None else "deploy"
-    return Turn((*steps, f"deploy: {verdict}"), refused=verdict == "refuse")
+    """Turn the loop once; see `turn`."""
+    workplace = Workplace.open(project, environment)
+    return turn(workplace, now_utc, channel, prefect_host(workplace))
 
 
-def undecided_offer(workplace: Workplace) -> str | None:
-    """Give the newest model if it passed its gates and nobody has decided about it, else None.
-
-    A crash, a server that was away, or `retrain.approval = "manual"` leave such a model behind.
-    """
-    with workplace.ledger() as ledger:
-        models = ledger.model_versions()
-        if not models:
-            return None
-        newest = models[-1].model_id
-        decided = {decision.subject for decision in ledger.decisions()}
-        retrained = [one.at_utc for one in ledger.decisions() if one.action == "retrain"]
-        gates = {row.stage: row.verdict for row in ledger.evidence(subject=newest)}
-    passed = all(gates.get(stage) == "pass" for stage in STAGES_BEFORE)
-    return newest if passed and retrained and newest not in decided else None
-
-
-def first_turn(project: str, at_utc: datetime, environment: str) -> Turn:
-    """Make the first version, train everything once, and install the first candidate in order that passed."""
-    delta_version = data(project, at_utc, environment)
-    refusal = refusal_of(project, delta_version, environment)
-    if refusal is not None:
-        return Turn((f"data: {refusal}",), refused=True)
-    offers = train(project, delta_version, None, at_utc, environment=environment)
-    steps = [f"data: version {delta_version}", *map(in_words, offers)]
-    passed = next((offer for offer in offers if offer.passed), None)
-    if passed is None:
-        return Turn(tuple(steps), refused=True)
-    deploy(project, passed.model_id, "batch", at_utc, environment=environment)
-    return Turn((*steps, f"deploy: {passed.name} is the first model"), refused=False)
-
-
-def in_words(offer: Offer) -> str:
-    """Say what became of a candidate."""
-    return f"train: {offer.name} {offer.verdict} at gate {offer.gate}"
+@own_flow(name="rehearsal")
+def rehearsal(
+    project: str,
+    first_utc: datetime,
+    last_utc: datetime,
+    requests: int | None = None,
+    environment: str = LOCAL,
+) -> Story:
+    """Live through the months from `first_utc` to `last_utc`, and tell what came of it; see `rehearse`."""
+    workplace = Workplace.open(project, environment)
+    return rehearse(workplace, first_utc, last_utc, requests, prefect_host(workplace))

@@ -22,7 +22,7 @@ from tidewheel.drift.table.multivariate import directions
 from tidewheel.drift.table.multivariate.drawing import Sample, draw_sample, read_pairs
 from tidewheel.drift.table.multivariate.encoding import Encoding
 from tidewheel.errors import InputError, UnknownNameError
-from tidewheel.model.evaluation import measure, roc_auc
+from tidewheel.measures.metrics import measure, roc_auc
 
 AUC_THRESHOLD = 0.57
 """A normal law shifted by a quarter of its standard deviation gives 0.570; it has the Kolmogorov-Smirnov D of 0.1 that

@@ -23,12 +23,12 @@ import numpy as np
 import polars as pl
 
 from tidewheel.errors import InputError, IntegrityError
-from tidewheel.ledger.records import DataVersion, ModelVersion
+from tidewheel.evidence.records import DataVersion, ModelVersion
+from tidewheel.measures.measurement import Measurement
 from tidewheel.model.features import Columns, TableEncoder
 from tidewheel.model.identity import canonical_json, code_sha256, digest_of, environment, model_id
 from tidewheel.model.scoring import load_scorer
 from tidewheel.model.trained import Predictor, TrainedModel
-from tidewheel.project.criteria import Measurement
 from tidewheel.project.settings import Column, Settings
 
 FORMAT_VERSION = 1

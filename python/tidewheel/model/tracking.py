@@ -13,9 +13,9 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from tidewheel.ledger.records import DataVersion, ModelVersion
+from tidewheel.evidence.records import DataVersion, ModelVersion
+from tidewheel.measures.measurement import Measurement
 from tidewheel.model.identity import canonical_json
-from tidewheel.project.criteria import Measurement
 from tidewheel.project.settings import Settings
 
 DIGEST_DIGITS = 32

@@ -1,7 +1,7 @@
 """Fit a candidate of the project file on a frame: same rows, seed and code give the same model, bit by bit.
 
 What belongs here: parameters, fitting, and turning what was fitted into the scorers of `model.scoring`. What does not: which
-rows to fit on (`data.splits`, `retrain.window`) and whether the result is good (`model.evaluation`).
+rows to fit on (`data.splits`, `retraining.window`) and whether the result is good (`measures.metrics`).
 """
 
 import json

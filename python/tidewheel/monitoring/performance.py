@@ -1,7 +1,7 @@
 """Measure a model at work, on predictions whose labels have come.
 
 What belongs here: joining late labels, saying how far a figure can be trusted yet, comparing it with a reference.
-What does not: the metrics and their bounds (`model.evaluation`), what a fall means (`monitoring.triage`).
+What does not: the metrics and their bounds (`measures.metrics`), what a fall means (`monitoring.triage`).
 """
 
 import math
@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from tidewheel.data.labels import labels_due
 from tidewheel.errors import InputError
-from tidewheel.model.evaluation import measure
-from tidewheel.model.resampling import UnitMean, bound
+from tidewheel.measures.measurement import Measurement
+from tidewheel.measures.metrics import measure
+from tidewheel.measures.resampling import UnitMean, bound
 from tidewheel.monitoring.windows import Window
-from tidewheel.project.criteria import Measurement
+from tidewheel.predictions.labels import labels_due
 from tidewheel.project.settings import Labels
 
 EVENTS_MIN = 10
@@ -115,12 +115,12 @@ def measure_window(
 
     Args:
         window: The window.
-        rows: Its predictions, each answered row once (`serving.retries.keep_worst`): columns score, label (null while not
-            known), and `unit`.
+        rows: Its predictions, each answered row once (`predictions.retries.keep_worst`): columns score, label (null while
+            not known), and `unit`.
         labels: When a window is mature.
         now_utc: The time of judging.
         model_id: Whose answers these are.
-        metric: As in `model.evaluation.METRICS`.
+        metric: As in `measures.metrics.METRICS`.
         unit: Column of what is independent; None takes each row for a unit.
         alpha: Chance that one bound misses.
         draws: Bootstrap draws.

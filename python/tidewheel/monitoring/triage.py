@@ -1,7 +1,7 @@
 """Say what kind of trouble a window shows, and what each kind asks for. First cut: four kinds, told apart by their bounds.
 
 What belongs here: facts of a window in, findings with reasons out. What does not: measuring (`monitoring.performance`,
-`monitoring.drift_windows`), deciding whether to retrain (`retrain.policy`).
+`monitoring.drift_windows`), deciding whether to retrain (`retraining.policy`).
 
 | kind | told by | asks for |
 |---|---|---|
@@ -23,10 +23,10 @@ from typing import Literal
 
 from tidewheel.data.contract import RuleResult
 from tidewheel.drift import DriftReport
-from tidewheel.ledger.records import Finding
+from tidewheel.evidence.records import Finding
+from tidewheel.measures.measurement import Measurement
 from tidewheel.monitoring.performance import WindowPerformance, compare_measurements
 from tidewheel.monitoring.windows import Window
-from tidewheel.project.criteria import Measurement
 from tidewheel.project.settings import Monitoring
 
 Kind = Literal["schema", "performance", "label shift", "covariate shift", "none"]

@@ -7,7 +7,7 @@ What belongs here: pure checks across the keys of a project file. What does not:
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from tidewheel.project.criteria import COMPARED_METRICS, METRICS
+from tidewheel.project.metrics import COMPARED_METRICS, METRICS
 from tidewheel.project.places import Place
 from tidewheel.project.settings import Column, Criterion, Settings
 from tidewheel.project.wording import nearest

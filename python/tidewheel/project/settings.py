@@ -1,7 +1,7 @@
 """The project file `tidewheel.toml` as records: one pydantic model for each section.
 
 What belongs here: the sections, their types, ranges and defaults. What does not: reading the file and wording its errors
-(`project.files`), judging a measurement by a criterion (`project.criteria`). Needs the extra `cli` or `lifecycle`.
+(`project.files`), judging a measurement by a criterion (`evidence.criteria`). Needs the extra `cli` or `lifecycle`.
 """
 
 import math

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from tidewheel.ledger.records import Decision, Finding
-from tidewheel.report.scorecard import Scorecard
-from tidewheel.report.story import findings_of
+from tidewheel.evidence.records import Decision, Finding
+from tidewheel.lifecycle.scorecard import Scorecard
+from tidewheel.lifecycle.story import findings_of
 
 
 def months_table(

@@ -12,12 +12,10 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from tidewheel.errors import InputError
-from tidewheel.ledger.records import Evidence
-from tidewheel.project.criteria import number
-from tidewheel.report.story import RolloutFacts, Story, findings_of
-
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-          "December")  # fmt: skip
+from tidewheel.evidence.criteria import number
+from tidewheel.evidence.records import Evidence
+from tidewheel.lifecycle.story import MONTHS, Story, findings_of
+from tidewheel.rollout.facts import RolloutFacts
 
 STATIC, LOOP, ACCENT = "#8b97a5", "#1f8fcf", "#d9822b"
 """Grey, blue and orange that keep their contrast on white and on the dark ground, and for colour-blind readers."""

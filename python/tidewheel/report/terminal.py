@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tidewheel.ledger.records import Evidence
+from tidewheel.evidence.criteria import number
+from tidewheel.evidence.records import Evidence
 from tidewheel.operations.doctor import Check
-from tidewheel.project.criteria import number
 
 COLOURS = {
     "ok": "green",

@@ -20,16 +20,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
 from tidewheel.errors import InputError
-from tidewheel.ledger.records import Plan
-from tidewheel.ledger.store import Ledger
+from tidewheel.evidence.records import Plan
+from tidewheel.evidence.store import Ledger
 from tidewheel.operations.haproxy import RETRY_AFTER_S
+from tidewheel.predictions.log import PredictionLog
 from tidewheel.project.files import load_reference
+from tidewheel.rollout.routing import Arm, assigned_model
 from tidewheel.serving.front import Answer, Front, FrontOptions
 from tidewheel.serving.in_force import Scorer
 from tidewheel.serving.loopback_ray import listen_on_loopback
 from tidewheel.serving.pages import docs, openapi
-from tidewheel.serving.prediction_log import PredictionLog
-from tidewheel.serving.routing import Arm, assigned_model
 from tidewheel.serving.rungs import Row
 
 FRONT_APP, FRONT = "front", "Front"

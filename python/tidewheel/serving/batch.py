@@ -1,7 +1,7 @@
 """Answer a table of rows as the server would: the same plan, routing, arms, shadow and fallback, without a server.
 
 What belongs here: who answers each row, and what of it goes into the log. What does not: writing the log
-(`serving.prediction_log`), loading packages (`model.packaging`).
+(`predictions.log`), loading packages (`model.packaging`).
 
 Rows of the champion's arm are scored all at once. The time of that call divided by its rows is no request's latency, so
 theirs stays unknown; rows of the candidate's and the baseline's arm are scored one by one, in the order of the table, and
@@ -21,10 +21,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tidewheel.errors import InputError
-from tidewheel.ledger.records import Plan
+from tidewheel.evidence.records import Plan
+from tidewheel.predictions.records import PAIR_SCHEMA, PREDICTION_SCHEMA
+from tidewheel.rollout.routing import Arm, assigned_model, router_of
 from tidewheel.serving.failures import words
-from tidewheel.serving.log_records import PAIR_SCHEMA, PREDICTION_SCHEMA
-from tidewheel.serving.routing import Arm, assigned_model, router_of
 
 HEURISTIC = "heuristic"
 """Stands in the log for the fallback: as the model that answered, and as its rung."""

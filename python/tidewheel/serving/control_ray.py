@@ -27,7 +27,7 @@ from ray._raylet import Config  # type: ignore[attr-defined]  # its stub is inco
 from ray.serve.exceptions import RayServeException
 
 from tidewheel.errors import ConflictError, ServiceError
-from tidewheel.ledger.records import Plan
+from tidewheel.evidence.records import Plan
 from tidewheel.project.settings import Column, Settings
 from tidewheel.serving.application_ray import FRONT, FRONT_APP, SCORER, FrontReplica, ScorerReplica, arm_app
 from tidewheel.serving.front import FrontOptions

@@ -20,14 +20,14 @@ from typing import Any
 import msgspec
 
 from tidewheel.errors import InputError, RequestError
-from tidewheel.ledger.records import Plan
+from tidewheel.evidence.records import Plan
 from tidewheel.operations.haproxy import REPLICA_PART
+from tidewheel.predictions.log import PredictionLog
+from tidewheel.predictions.records import Prediction
+from tidewheel.rollout.routing import Arm, assigned_model
 from tidewheel.serving.failures import words
 from tidewheel.serving.in_force import Heuristic, InForce, Limits, Loader, load_plan
-from tidewheel.serving.log_records import Prediction
-from tidewheel.serving.prediction_log import PredictionLog
 from tidewheel.serving.requests import ColumnContract, Request
-from tidewheel.serving.routing import Arm, assigned_model
 from tidewheel.serving.rungs import Row, Rung
 from tidewheel.serving.shadowing import Shadowed, ShadowQueue
 

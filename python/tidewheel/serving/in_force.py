@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidewheel.errors import InputError, IntegrityError
-from tidewheel.ledger.records import Plan
+from tidewheel.evidence.records import Plan
+from tidewheel.rollout.routing import Router, router_of
 from tidewheel.serving.failures import words
 from tidewheel.serving.requests import ColumnContract, Validator
-from tidewheel.serving.routing import Router, router_of
 from tidewheel.serving.rungs import Row, Rung
 
 Heuristic = Callable[[Mapping[str, Sequence[Any]]], NDArray[np.float64]]

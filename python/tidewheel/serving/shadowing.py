@@ -1,7 +1,7 @@
 """The queue of requests that a candidate sees after the answer is out: bounded, in batches, never in the way.
 
 What belongs here: queueing, sending in batches, keeping the pairs, counting what was dropped. What does not: choosing what
-is shadowed (`serving.routing`), comparing the pairs (`serving.shadow`).
+is shadowed (`rollout.routing`), comparing the pairs (`rollout.shadow`).
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tidewheel.predictions.records import Pair
 from tidewheel.serving.failures import words
-from tidewheel.serving.log_records import Pair
 from tidewheel.serving.rungs import Row
 
 BATCH_ROWS_MAX = 512

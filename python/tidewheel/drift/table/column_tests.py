@@ -21,10 +21,10 @@ from tidewheel.drift.table.decision import (
     VARIATION_THRESHOLD,
     Part,
     kolmogorov_quantile,
-    upper_quantile,
 )
 from tidewheel.drift.table.design_effect import Design
 from tidewheel.drift.table.open_vocabulary import Held
+from tidewheel.measures.quantiles import upper_quantile
 
 #: The exact Kolmogorov-Smirnov p-value visits 2 D n m lattice points; so many cost under a millisecond, and beyond them
 #: the asymptotic p is right to 2 % at 0.05 (test_accurate.py). For equal sizes it costs less and is used up to any size.

@@ -12,6 +12,7 @@ from tidewheel import _native
 from tidewheel.drift import arguments
 from tidewheel.drift.report.records import Effect, Verdict
 from tidewheel.drift.table.design_effect import Design
+from tidewheel.measures.quantiles import bisect
 
 #: Kolmogorov-Smirnov distance: a tenth of the rows on the other side of some value. A normal law shifted by a quarter of its
 #: standard deviation has 0.0995, which is about PSI 0.06; the customary "moderate" PSI of 0.1 has 0.12.
@@ -209,13 +210,6 @@ def combine_parts(parts: Sequence[Part]) -> float:
     return min(1.0, len(parts) * min(part.pvalue for part in parts))
 
 
-def upper_quantile(level: float, df: float | None) -> float:
-    """Find z with P(|Z| > z) = level for a standard normal Z, or Student's with `df` degrees of freedom."""
-    if df is None:
-        return math.sqrt(bisect(lambda square: _native.chi2_sf(square, 1.0), level))
-    return math.sqrt(bisect(lambda square: _native.f_sf(square, 1.0, max(df, 1.0)), level))
-
-
 def kolmogorov_quantile(level: float, df: float | None) -> float:
     """Find z with P(sup |F_n - F| sqrt(n) > z) <= level: by Dvoretzky, Kiefer and Wolfowitz, or with an estimated scale.
 
@@ -224,14 +218,3 @@ def kolmogorov_quantile(level: float, df: float | None) -> float:
     if df is None:
         return math.sqrt(math.log(2 / level) / 2)
     return bisect(lambda z: _native.kolmogorov_sf(z, max(df, 1.0)), level)
-
-
-def bisect(tail: Callable[[float], float], level: float) -> float:
-    """Find where a decreasing tail reaches a level."""
-    low, high = 0.0, 1.0
-    while tail(high) > level and high < 1e12:
-        low, high = high, high * 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if tail(middle) > level else (low, middle)
-    return high

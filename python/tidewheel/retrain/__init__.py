@@ -1,1 +1,0 @@
-"""Decide when to retrain, and on which rows. Pure: findings, past decisions and the time go in; a decision comes out."""
