@@ -151,6 +151,39 @@ def test_third_parties_stay_in_their_rooms(name: str) -> None:
             assert name.endswith("_ray"), f"tidewheel.{name} imports ray; only modules named *_ray may"
 
 
+PURE = (
+    "measures",
+    "rollout",
+    "retraining",
+    "evidence.criteria",
+    "evidence.gates",
+    "evidence.standing",
+    "monitoring.triage",
+)
+"""What decides: numbers and records in, a decision with its reason out. Clock and randomness are passed in."""
+
+IMPURE = {"os", "time", "random", "secrets", "pathlib", "shutil", "socket", "subprocess", "tempfile"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(PURE)], ids=str)
+def test_what_decides_knows_no_clock_files_or_chance(name: str) -> None:
+    path = MODULES[name]
+    imported = {module.split(".")[0] for module, _ in imports_of(path)}
+    assert not imported & IMPURE, f"tidewheel.{name} imports {imported & IMPURE}"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    read = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    assert not {"now", "utcnow", "today", "environ", "getenv"} & set(read)
+    unseeded = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "default_rng"
+        and not node.args
+    ]
+    assert not unseeded
+
+
 def test_no_import_circles() -> None:
     graph = {name: own_imports(path, set(MODULES)) for name, path in MODULES.items()}
     try:

@@ -11,7 +11,7 @@ from tidewheel.errors import InputError, IntegrityError
 from tidewheel.evidence.canonical import row_sha256
 from tidewheel.evidence.records import DataVersion, Decision, Evidence, ModelVersion
 from tidewheel.evidence.store import Ledger
-from tidewheel.lifecycle.release import check_gates
+from tidewheel.lifecycle.waiting import check_gates
 
 AT = datetime(2013, 6, 1, tzinfo=UTC)
 DATA = DataVersion("flights", 3, "d3", 27_000, "c1", AT, AT, "state/data/flights")

@@ -33,7 +33,7 @@ Project = Annotated[
 ]
 
 EnvironmentName = Annotated[
-    str, typer.Option("--environment", "-e", help="A name under [environments] of the project file.")
+    str, typer.Option("--environment", "-e", help=r"A name under \[environments] of the project file.")
 ]
 
 

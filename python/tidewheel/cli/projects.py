@@ -20,8 +20,8 @@ from tidewheel.evidence.history import champion_of, latest_version
 from tidewheel.evidence.records import ModelVersion
 from tidewheel.evidence.standing import REPLACED
 from tidewheel.evidence.store import Ledger
+from tidewheel.lifecycle.waiting import undecided_offer
 from tidewheel.lifecycle.workplace import (
-    PROJECT_FILE,
     Workplace,
     prefect_folder,
     project_folder,
@@ -38,6 +38,7 @@ from tidewheel.operations.services import (
     wait_prefect,
     wait_ray,
 )
+from tidewheel.project.files import PROJECT_FILE
 from tidewheel.project.scope import check_scope
 from tidewheel.report.terminal import evidence_table, print_view, records_table
 
@@ -111,9 +112,11 @@ def show_status(project: Path, environment: str, *, as_json: bool) -> int:
         decisions, findings = ledger.decisions()[-ROWS_SHOWN:], ledger.findings()[-ROWS_SHOWN:]
         plan = ledger.plan(workplace.settings.scope.name)
         rows = ledger.verify()
+    waiting = undecided_offer(workplace, retrained=False)
     if as_json:
         content = {
             "champion": asdict(champion) if champion else None,
+            "waiting": waiting,
             "plan": asdict(plan) if plan else None,
             "decisions": [asdict(row) for row in decisions],
             "findings": [asdict(row) for row in findings],
@@ -126,11 +129,14 @@ def show_status(project: Path, environment: str, *, as_json: bool) -> int:
     else:
         print_view(f"[bold]{champion.name}[/] ({champion.model_id[:12]}) answers, trained on "
                    f"{champion.data_name}@{champion.data_version}; plan {plan.generation if plan else 0}.")  # fmt: skip
+    if waiting is not None:
+        print_view(f"[bold]{names[waiting]}[/] ({waiting[:12]}) passed its gates and waits; "
+                   "`tidewheel run --stage deploy` rolls it out.")  # fmt: skip
     print_view(records_table("Decisions", [
         (f"{row.at_utc:%Y-%m-%d %H:%M}", row.action, names.get(row.subject, ""), row.actor, row.reason)
         for row in decisions], ("at", "decision", "about", "by", "reason")))  # fmt: skip
     print_view(records_table("Findings", [
-        (f"{row.starts_utc:%Y-%m}", row.kind, row.verdict, row.reason) for row in findings],
+        (f"{row.middle_utc:%Y-%m}", row.kind, row.verdict, row.reason) for row in findings],
         ("window", "kind", "verdict", "reason")))  # fmt: skip
     print_view(f"The ledger holds {rows} rows; the chain is whole.")
     return 0

@@ -7,7 +7,7 @@ from tidewheel.errors import InputError
 from tidewheel.flows import data, deploy, lifecycle, monitor, retrain, train
 from tidewheel.lifecycle.ingest import refusal_of
 from tidewheel.lifecycle.train import Offer
-from tidewheel.lifecycle.turn import undecided_offer
+from tidewheel.lifecycle.waiting import undecided_offer
 from tidewheel.lifecycle.workplace import Workplace
 
 
@@ -26,10 +26,11 @@ def run_stage(workplace: Workplace, stage: StageName, environment: str) -> tuple
             offers = train(folder, environment=environment)
             return [_in_words(offer) for offer in offers], not all(offer.passed for offer in offers)
         case "deploy":
-            offer = undecided_offer(workplace)
+            offer = undecided_offer(workplace, retrained=False)
             if offer is None:
                 raise InputError(
-                    "no retrained model waits for its rollout; `--stage retrain` makes one when it is due"
+                    "no model that passed its gates waits for its rollout; `--stage train` makes one, `--stage retrain` "
+                    "when it is due"
                 )
             facts = deploy(folder, offer, "batch", environment=environment)
             verdict = facts.verdict if facts is not None else "deploy"

@@ -3,6 +3,8 @@
 Whether columns and values are right is seen to in `contract`; versions that Tidewheel wrote itself are in `versions`.
 """
 
+from typing import Any
+
 import polars as pl
 
 from tidewheel.errors import InputError, InputTypeError
@@ -15,13 +17,27 @@ def read_source(data: Data) -> pl.DataFrame:
 
     Raises:
         UnknownNameError: the reference names no function.
-        InputTypeError: the function returned something else than a polars DataFrame.
-        InputError: the function returned no row.
+        InputTypeError: the function returned something else than a table of polars, pandas or Arrow.
+        InputError: the function returned no row, or a table that polars cannot read.
     """
-    frame = load_reference(data.source)()
-    if not isinstance(frame, pl.DataFrame):
-        raise InputTypeError(f"`{data.source}` must return a polars DataFrame; got {type(frame).__name__}")
-    return _with_rows(frame, f"`{data.source}`")
+    return _with_rows(_as_polars(load_reference(data.source)(), f"`{data.source}`"), f"`{data.source}`")
+
+
+def _as_polars(table: Any, place: str) -> pl.DataFrame:
+    """Take a table of any of the libraries that people have tables in; a pandas index is no column."""
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    if isinstance(table, pl.DataFrame):
+        return table
+    library = type(table).__module__.partition(".")[0]
+    if library not in ("pandas", "pyarrow") or not hasattr(table, "columns"):
+        raise InputTypeError(
+            f"{place} must return a table of polars, pandas or Arrow; got {type(table).__name__}"
+        )
+    try:
+        return pl.from_pandas(table) if library == "pandas" else pl.DataFrame(pl.from_arrow(table))
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise InputError(f"{place} must return a table that polars can read: {error}") from error
 
 
 def _with_rows(frame: pl.DataFrame, place: str) -> pl.DataFrame:

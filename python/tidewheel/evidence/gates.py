@@ -42,10 +42,23 @@ COIN = {"roc_auc": 0.5, "brier": 0.25, "log_loss": math.log(2)}
 """What somebody who tosses a coin, or always says 0.5, gets by each metric."""
 
 
+LATENCY = "latency_p95_ms"
+"""Its default threshold is the scope's own budget, `scope.latency_ms`."""
+
+
 def criteria_of(settings: Settings, stage: Stage) -> tuple[Criterion, ...]:
     """Give the criteria of a stage: the project's, or else the default ones."""
-    gate = settings.gates.get(stage, DEFAULT_GATES.get(stage))
-    return gate.criteria if gate is not None else ()
+    gate = settings.gates.get(stage)
+    if gate is not None:
+        return gate.criteria
+    default = DEFAULT_GATES.get(stage)
+    if default is None:
+        return ()
+    budget = settings.scope.latency_ms
+    return tuple(
+        criterion.model_copy(update={"threshold": budget}) if criterion.metric == LATENCY else criterion
+        for criterion in default.criteria
+    )
 
 
 def watched_criterion(settings: Settings) -> Criterion:

@@ -94,9 +94,14 @@ class Finding:
     reason: str
 
     @property
+    def middle_utc(self) -> datetime:
+        """Middle of the window: it tells the month, which begins a day earlier or later elsewhere in the world."""
+        return self.starts_utc + (self.ends_utc - self.starts_utc) / 2
+
+    @property
     def month(self) -> int:
-        """Month of the window, told by its middle: elsewhere in the world a month begins a day earlier or later."""
-        return (self.starts_utc + (self.ends_utc - self.starts_utc) / 2).month
+        """Month of the window."""
+        return self.middle_utc.month
 
 
 @dataclass(frozen=True, slots=True)

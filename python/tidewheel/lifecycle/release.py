@@ -4,7 +4,6 @@ The order of a rollout (shadow plan, canary plan, verdict, promotion or return) 
 get answered is in `channels`, how evidence is weighed in `rollout`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +19,7 @@ from tidewheel.evidence.store import Ledger
 from tidewheel.lifecycle.channels import Channel, ChannelName
 from tidewheel.lifecycle.judge import exact, judge
 from tidewheel.lifecycle.server import open_channel
+from tidewheel.lifecycle.waiting import STAGES_BEFORE, check_gates
 from tidewheel.lifecycle.workplace import Workplace
 from tidewheel.measures.measurement import Measurement
 from tidewheel.operations.progress import announce
@@ -45,9 +45,6 @@ BOUND_VERDICTS: dict[str, Verdict] = {
     "undecided": "undecided",
     "no data": "no data",
 }
-
-STAGES_BEFORE = ("model", "package")
-"""Gates whose evidence must stand before a model may answer anything."""
 
 LOOKS = 6
 """Parts in which canary rows are sent: after each the guards are asked, and a harmful canary ends."""
@@ -103,23 +100,6 @@ def release(
         decided_utc = datetime.now(UTC) if now_utc is None else None
         with open_channel(channel, workplace) as way:
             return Rollout(workplace, ledger, way, plan, model, began_utc, decided_utc, requests).run()
-
-
-def check_gates(ledger: Ledger, model: ModelVersion, criteria: Mapping[str, str]) -> None:
-    """Refuse a model unless evidence that stands says that it passed; the ledger is asked, never the caller.
-
-    Raises:
-        InputError: a gate is missing, did not pass, or its evidence does not stand any more.
-        IntegrityError: a row of the ledger is not as it was written.
-    """
-    standing = ledger.standing(model.model_id, model.data_version, criteria)
-    who = f"{model.name} ({model.model_id[:12]}) may not be deployed"
-    for stage in STAGES_BEFORE:
-        rows = [row for row in standing if row.evidence.stage == stage]
-        if not rows or rows[-1].evidence.verdict != "pass":
-            raise InputError(f"{who}: gate {stage}: {rows[-1].evidence.verdict if rows else 'never judged'}")
-        if not rows[-1].stands:
-            raise InputError(f"{who}: gate {stage} passed, and {rows[-1].why}; train it again")
 
 
 def last_days(workplace: Workplace, ledger: Ledger, model: ModelVersion) -> datetime:
@@ -334,8 +314,11 @@ class Rollout:
 
     def conclude(self, tried: Tried) -> Decision:
         """Record the evidence of the canary and decide; promote only if harm and quality both allow it."""
-        if not tried.shadow_passed or tried.canary is None or tried.quality is None:
+        if not tried.shadow_passed:
             return self.decide("refuse", "the gate `shadow` did not pass", (), tried.ended_utc)
+        if tried.canary is None or tried.quality is None:
+            days = f"{self.canary_utc:%Y-%m-%d} to {self.ended_utc:%Y-%m-%d}"
+            return self.decide("refuse", f"no row was there for the canary, from {days}", (), tried.ended_utc)
         sequences = (
             self.record_guard("canary", tried.canary, tried.ended_utc),
             self.record_guard("quality", tried.quality, tried.ended_utc),
@@ -351,11 +334,12 @@ class Rollout:
 
     def record_guard(self, stage: str, decision: GuardDecision, at_utc: datetime) -> int:
         """Append a guard's bounds as evidence, bound to the rollout's settings as its criteria."""
+        is_claim_better = stage == "quality" and self.settings.rollout.quality.claim == "better"
         judgements = tuple(
             Judgement(
                 metric=f"{bound.metric} gain",
-                comparison=">=",
-                threshold=-bound.margin,
+                comparison=">" if is_claim_better else ">=",
+                threshold=0.0 if is_claim_better else -bound.margin,
                 relative_to="champion",
                 measurement=Measurement(
                     f"{bound.metric} gain",

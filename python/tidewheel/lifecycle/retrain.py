@@ -27,7 +27,8 @@ def retrain(workplace: Workplace, now_utc: datetime, host: Host = ALONE) -> Offe
         host: who runs the steps.
 
     Returns:
-        What the gates said of the retrained candidate; None when nothing was to be done.
+        What the gates said of the retrained candidate; None when nothing was to be done. One that was refused before it was
+        trained has no id: it is no retraining, spends no budget, and its finding stays open.
     """
     decision = host.run("decide about retraining", partial(decide, workplace, now_utc))
     if decision.action != RETRAIN:
@@ -40,7 +41,8 @@ def retrain(workplace: Workplace, now_utc: datetime, host: Host = ALONE) -> Offe
     (offer,) = train(
         workplace, now_utc, delta_version=delta_version, candidates=[name], retraining=True, host=host
     )
-    host.run("record the retraining", partial(settle, workplace, decision, now_utc))
+    if offer.model_id:
+        host.run("record the retraining", partial(settle, workplace, decision, now_utc))
     return offer
 
 
@@ -52,7 +54,9 @@ def decide(workplace: Workplace, now_utc: datetime) -> RetrainDecision:
         )
         if decision.action != RETRAIN:
             subject = decision.finding_id or workplace.settings.scope.name
-            ledger.append(Decision(decision.action, subject, ACTOR, decision.reason, now_utc))
+            answer = Decision(decision.action, subject, ACTOR, decision.reason, now_utc)
+            # The same answer to the same findings is written once, however many turns ask.
+            ledger.append(answer, cause=f"{ACTOR}: {decision.action} {subject}: {decision.reason}")
     announce(decision.action, decision.reason[:100], at=f"{now_utc:%d %B}")
     return decision
 

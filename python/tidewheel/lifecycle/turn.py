@@ -12,9 +12,10 @@ from tidewheel.evidence.history import champion_of
 from tidewheel.lifecycle.channels import ChannelName
 from tidewheel.lifecycle.host import ALONE, Host
 from tidewheel.lifecycle.ingest import ingest, refusal_of
-from tidewheel.lifecycle.release import STAGES_BEFORE, release
+from tidewheel.lifecycle.release import release
 from tidewheel.lifecycle.retrain import retrain
 from tidewheel.lifecycle.train import Offer, train
+from tidewheel.lifecycle.waiting import undecided_offer
 from tidewheel.lifecycle.watch import watch
 from tidewheel.lifecycle.workplace import Workplace
 
@@ -75,23 +76,6 @@ def release_offer(
     facts = host.run("release a model", partial(release, workplace, model_id, channel, now_utc))
     verdict = facts.verdict if facts is not None else "deploy"
     return Turn((*steps, f"deploy: {verdict}"), refused=verdict == "refuse")
-
-
-def undecided_offer(workplace: Workplace) -> str | None:
-    """Give the newest model if it passed its gates and nobody has decided about it, else None.
-
-    A crash, a server that was away, or `retrain.approval = "manual"` leave such a model behind.
-    """
-    with workplace.ledger() as ledger:
-        models = ledger.model_versions()
-        if not models:
-            return None
-        newest = models[-1].model_id
-        decided = {decision.subject for decision in ledger.decisions()}
-        retrained = [one.at_utc for one in ledger.decisions() if one.action == "retrain"]
-        gates = {row.stage: row.verdict for row in ledger.evidence(subject=newest)}
-    passed = all(gates.get(stage) == "pass" for stage in STAGES_BEFORE)
-    return newest if passed and retrained and newest not in decided else None
 
 
 def first_turn(workplace: Workplace, now_utc: datetime, host: Host) -> Turn:

@@ -42,9 +42,12 @@ def watch(workplace: Workplace, now_utc: datetime, host: Host = ALONE) -> list[F
             for finding in ledger.findings()
             if finding.action != WAIT_FOR_LABELS
         }
+        first_utc = min((reign.from_utc for reign in reigns(ledger)), default=now_utc)
         recover(workplace.log_uri)
         log = read_answers(workplace, now_utc)
         for window, rows in cut_months(log, time_zone=settings.data.time_zone):
+            if window.ends_utc <= first_utc:
+                continue  # Nobody's answers: they came before the first model.
             is_due = window.is_over(now_utc, settings.labels.maturity_days)
             if not is_due or (window.starts_utc, window.ends_utc) in judged:
                 continue

@@ -17,10 +17,8 @@ from tidewheel.data.versions import read_version
 from tidewheel.errors import UnknownNameError
 from tidewheel.evidence.records import DataVersion
 from tidewheel.evidence.store import Ledger
-from tidewheel.project.files import read_settings, settings_sha256
+from tidewheel.project.files import PROJECT_FILE, read_settings, settings_sha256
 from tidewheel.project.settings import Environment, Settings
-
-PROJECT_FILE = "tidewheel.toml"
 
 #: The environment of a project that describes none: this machine.
 LOCAL = "local"
@@ -144,10 +142,13 @@ class Workplace:
         return self._versions[version.content_sha256]
 
     def known_rows(self, now_utc: datetime) -> pl.DataFrame:
-        """Give the source's rows that had happened at `now_utc`, without the labels that were not known yet."""
+        """Give the source's rows that had happened at `now_utc`, without the labels that were not known yet.
+
+        Rows without an event time are among them: whether there may be such rows is the contract's to say.
+        """
         data, labels = self.settings.data, self.settings.labels
         known = pl.col(labels.known_at) <= now_utc
-        return self.source.filter(pl.col(data.event_time) < now_utc).with_columns(
+        return self.source.filter((pl.col(data.event_time) < now_utc).fill_null(True)).with_columns(
             pl.when(known).then(pl.col(labels.column)).alias(labels.column),
             pl.when(known).then(pl.col(labels.known_at)).alias(labels.known_at),
         )

@@ -21,6 +21,7 @@ from tidewheel.errors import InputError, MissingExtraError, TidewheelError
 from tidewheel.operations.haproxy import find_haproxy
 from tidewheel.operations.ports import LOOPBACK, find_listeners, free_ports, is_loopback
 from tidewheel.operations.runfile import RUN_FILE, Run, find_processes
+from tidewheel.project.files import PROJECT_FILE, read_settings
 
 State = Literal["ok", "warn", "fail"]
 
@@ -71,6 +72,7 @@ def examine(folder: Path) -> tuple[Check, ...]:
         _cores(),
         _memory(),
         _shared_memory(),
+        _project(folder),
         _disk(folder),
         _writable(folder),
         _ports(),
@@ -193,6 +195,23 @@ def _ports() -> Check:
             "ports", "fail", f"no free ports on {LOOPBACK}: {error.strerror}", "close servers you do not need"
         )
     return Check("ports", "ok", f"free ones on {LOOPBACK}")
+
+
+def _project(folder: Path) -> Check:
+    """Read the project file, if there is one."""
+    file = folder / PROJECT_FILE
+    if not file.exists():
+        return Check(
+            "project",
+            "warn",
+            f"{folder.resolve()} has no {PROJECT_FILE}",
+            "run it in a project's folder, or name that",
+        )
+    try:
+        settings = read_settings(file)
+    except InputError as error:
+        return Check("project", "fail", str(error), f"mend {PROJECT_FILE}")
+    return Check("project", "ok", f"{settings.scope.name}, {len(settings.model.candidates)} candidates")
 
 
 def _leftovers(folder: Path) -> Iterator[Check]:

@@ -25,6 +25,8 @@ from tidewheel.project.wording import describe, nearest
 ERRORS_SHOWN = 20
 """So many errors of one file are listed; a file in another format altogether would fill the screen."""
 
+PROJECT_FILE = "tidewheel.toml"
+
 
 def read_settings(path: Path) -> Settings:
     """Read and check a project file.
