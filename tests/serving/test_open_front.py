@@ -234,13 +234,22 @@ def problem_of(server: Server) -> str:
     return "; ".join(health.get("problems", []))
 
 
-def test_a_plan_that_will_not_load_is_told_and_followed_once_it_does(server: Server, tmp_path: Path) -> None:
+def replica_logs(run: Run) -> str:
+    """Give what Serve keeps of its replicas' log lines, print and standard error."""
+    folder = run.temp / "r" / "session_latest" / "logs" / "serve"
+    return "".join(file.read_text(encoding="utf-8") for file in folder.glob("replica_*.log"))
+
+
+def test_a_plan_that_will_not_load_is_told_and_followed_once_it_does(
+    server: Server, run: Run, tmp_path: Path
+) -> None:
     trees, before = server.models.trees, server.plan
     away = tmp_path / "trees"
     server.swap(champion=trees.model_id, packages={trees.model_id: str(away)},
                 digests={trees.model_id: trees.files_sha256})  # fmt: skip
     wait_for(lambda: f"plan {server.plan.generation} cannot be followed" in problem_of(server))
     assert server.ask("/health")[0] == 503
+    wait_for(lambda: f"plan {server.plan.generation} cannot be followed" in replica_logs(run), 5.0)
     assert server.predict()["model_version"] == before.champion
     shutil.copytree(trees.package, away)
     wait_for(lambda: problem_of(server) == "")
@@ -275,6 +284,8 @@ def test_a_ledger_that_is_replaced_older_or_gone_is_told_and_followed_once_it_is
     server.ledger, server.plan = Ledger.open(file), newer
 
 
-def test_requests_are_logged_through_all_of_this(server: Server) -> None:
+def test_requests_are_logged_through_all_of_this(server: Server, run: Run) -> None:
     assert server.logged("gone").height == 1
     assert read_log(server.log).height > 10
+    # Once: not by Serve as well, for a tenth of what an answer costs.
+    assert "POST /" not in replica_logs(run)

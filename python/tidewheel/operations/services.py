@@ -292,6 +292,8 @@ def _ray_environment(run: Run, ports: dict[str, int], wrapper: Path) -> dict[str
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # That mode holds a thousand lines of log back: what a replica says of a fault would wait for that many.
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1",
         **haproxy_environment(wrapper, run.temp / "h", ports),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports["serve_fallback"]),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports["serve_fallback_grpc"]),

@@ -16,7 +16,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from tidewheel.errors import InputError
@@ -26,6 +26,7 @@ from tidewheel.operations.haproxy import RETRY_AFTER_S
 from tidewheel.predictions.log import PredictionLog
 from tidewheel.project.files import load_reference
 from tidewheel.rollout.routing import Arm, assigned_model
+from tidewheel.serving.bodies import BodyReader
 from tidewheel.serving.front import Answer, Front, FrontOptions
 from tidewheel.serving.in_force import Scorer
 from tidewheel.serving.loopback_ray import listen_on_loopback
@@ -37,8 +38,6 @@ FRONT_APP, FRONT = "front", "Front"
 
 SCORER = "Scorer"
 """Name of the deployment in the application of an arm."""
-
-DISCARD_BYTES_MAX = 32 << 20
 
 HEADER_SHOWN_MAX = 100
 """A refused header is quoted up to this length."""
@@ -92,6 +91,7 @@ class FrontReplica:
         extend_path(import_folders)
         self._options = options
         self._hosts = allowed_hosts(options.hosts)
+        self._bodies = BodyReader(options.body_bytes_max, options.patience_s)
         self._replica: str = serve.get_replica_context().replica_id.unique_id
         self._handles: dict[str, DeploymentHandle] = {}
         self._ledger = Ledger.open(options.ledger_url)
@@ -114,24 +114,20 @@ class FrontReplica:
 
     async def _route(self, request: Request) -> Response:
         method, path = request.scope["method"], request.scope["path"]
-        host = kind = b""
-        for name, value in request.scope["headers"]:
-            if name == b"host":
-                host = value
-            elif name == b"content-type":
-                kind = value
+        headers = dict(request.scope["headers"])
+        host = headers.get(b"host", b"")
         if not is_allowed_host(host, self._hosts):
             # A page of any site may have its name lead to this machine; only the name tells its requests from a caller's.
             expected = "a loopback address or one of [serving].hosts"
             return _response(_refused_header(400, "Host", expected, host))
         if path == "/predict" and method == "POST":
+            kind = headers.get(b"content-type", b"")
             if not is_json(kind):
                 # Browsers ask before they send JSON to another site; other kinds they send at once.
                 return _response(_refused_header(415, "Content-Type", "application/json", kind))
             since = time.monotonic()
             try:
-                async with asyncio.timeout(self._options.patience_s):
-                    body = await read_body(request, self._options.body_bytes_max)
+                body = await self._bodies.read(request.receive)
             except TimeoutError:
                 return _response(Answer(408, b'{"error": "the body did not arrive in time"}'))
             return _response(await self._front.predict(body, since))
@@ -187,27 +183,6 @@ class FrontReplica:
         front = getattr(self, "_front", None)
         if front is not None:
             front.close()
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """Read a body of at most `limit` bytes; of a longer one keep just enough for it to be refused.
-
-    The rest is read and thrown away, up to a limit of its own: many clients look for an answer only when they have sent all.
-
-    Raises:
-        ClientDisconnect: The caller left.
-    """
-    parts, size = [], 0
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part = message.get("body", b"")
-        if size <= limit:
-            parts.append(part)
-        size += len(part)
-        if not message.get("more_body", False) or size > limit + DISCARD_BYTES_MAX:
-            return b"".join(parts)
 
 
 def allowed_hosts(names: Sequence[str]) -> frozenset[bytes]:
