@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         RankTestResult,
         ReferenceBins,
         ReferenceRanks,
+        SignificanceResult,
     )
     from tidewheel.drift.statistics.wasserstein import energy_distance, wasserstein
     from tidewheel.drift.table.compare import compare
@@ -84,6 +85,7 @@ _HOMES = {
     "ReferenceBins": "statistics.results",
     "ReferenceRanks": "statistics.results",
     "Shape": "report.records",
+    "SignificanceResult": "statistics.results",
     "SlicedResult": "table.multivariate.sliced",
     "Window": "profile.profile",
     "anderson_darling": "statistics.rank_tests",
@@ -130,6 +132,7 @@ __all__ = [
     "ReferenceBins",
     "ReferenceRanks",
     "Shape",
+    "SignificanceResult",
     "SlicedResult",
     "Window",
     "anderson_darling",
