@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tidewheel.drift.profile.scan import scan
     from tidewheel.drift.report.records import ColumnDrift, Effect, PartDrift, PeerDrift, Shape
     from tidewheel.drift.report.report import DriftReport
+    from tidewheel.drift.report.segmented import SegmentedReport
     from tidewheel.drift.statistics.bins import fit_bins
     from tidewheel.drift.statistics.divergences import (
         chi_square,
@@ -84,6 +85,7 @@ _HOMES = {
     "RankTestResult": "statistics.results",
     "ReferenceBins": "statistics.results",
     "ReferenceRanks": "statistics.results",
+    "SegmentedReport": "report.segmented",
     "Shape": "report.records",
     "SignificanceResult": "statistics.results",
     "SlicedResult": "table.multivariate.sliced",
@@ -131,6 +133,7 @@ __all__ = [
     "RankTestResult",
     "ReferenceBins",
     "ReferenceRanks",
+    "SegmentedReport",
     "Shape",
     "SignificanceResult",
     "SlicedResult",
