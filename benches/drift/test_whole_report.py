@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
 
-from race import race
+from race import race, time_s
 from tidewheel import drift
 
 PEERS = Path(__file__).parents[1] / "peers"
@@ -26,6 +27,8 @@ REPORT_MUST_S, REPORT_AIM_S = 0.35, 0.2
 #: As ratios: SciPy takes some 9 s there for the floats, on one thread. A busy machine leaves less of two threads, hence
 #: the must: what one thread has to do.
 REPORT_RATIO_MUST, REPORT_RATIO_AIM = 15.0, 25.0
+#: A report by segments beside a loop over the segments' tables, and beside one report of the whole tables.
+SEGMENTS, SEGMENTS_RATIO_MUST, SEGMENTS_TIMES_MUST = 20, 0.8, 8.0
 #: Memory beyond the tables, as a share of them.
 MEMORY_MUST = 0.10
 #: Import where NumPy is loaded, in milliseconds of the processor: what a busy machine lets wait does not count.
@@ -64,6 +67,36 @@ def test_a_report_of_25_columns(benchmark, add_row, tables):
     add_row(row=f"{row}: seconds", ours=ours_s, unit="s", must=REPORT_MUST_S, aim=REPORT_AIM_S)
     print(f"\n{ours_s:.2f} s, SciPy's Kolmogorov-Smirnov alone {rival_s:.1f} s: {ratio:.0f} times faster")
     assert ratio >= REPORT_RATIO_MUST
+
+
+def test_a_report_of_20_segments(benchmark, add_row, tables):
+    """Against a loop over the segments' tables, which corrects no p-value over them, and against one plain report."""
+    segment = pl.Series("segment", np.random.default_rng(20131017).integers(0, SEGMENTS, ROWS))
+    split = [table.with_columns(segment) for table in tables]
+
+    def compare_in_a_loop():
+        pieces = [table.partition_by("segment", include_key=False, as_dict=True) for table in split]
+        return {key[0]: drift.compare(piece, pieces[1][key], threads=2) for key, piece in pieces[0].items()}
+
+    report, loop = drift.compare(*split, by="segment"), compare_in_a_loop()
+    assert {key: [c.parts for c in found] for key, found in loop.items()} == {
+        int(key): [c.parts for c in found] for key, found in report
+    }
+    plain_s = [time_s(lambda: drift.compare(*tables, threads=2)) for _ in range(5)]
+    found = race(
+        benchmark, lambda: drift.compare(*split, by="segment", threads=2), compare_in_a_loop, rounds=5
+    )
+    row = f"report of {SEGMENTS} segments, 25 columns x 1e6 rows a side, 2 threads"
+    benchmark.extra_info.update(
+        row=row, ratio=found.ratio, rival="partition_by and a loop", must=SEGMENTS_RATIO_MUST
+    )
+    times = min(found.ours_s) / min(plain_s)
+    add_row(row=f"{row}: times a plain report", ours=times, unit="x", must=SEGMENTS_TIMES_MUST)
+    print(
+        f"\n{min(found.ours_s):.2f} s, {times:.1f} times a plain report; a loop takes {min(found.rival_s):.2f} s"
+    )
+    assert found.ratio >= SEGMENTS_RATIO_MUST
+    assert times <= SEGMENTS_TIMES_MUST
 
 
 def test_memory_beyond_the_tables(add_row):

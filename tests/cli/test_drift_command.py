@@ -182,6 +182,55 @@ def test_a_profile_leaves_a_label_out(tidewheel: Command, tables: Path, tmp_path
     assert tidewheel("drift", tmp_path / "p", tables / "narrow.parquet").code == 0
 
 
+@pytest.mark.parametrize("by", ["route", "route,flag"])
+def test_segments_are_everywhere(tidewheel: Command, tables: Path, tmp_path: Path, by: str) -> None:
+    sides = [frame(0.0, 1), frame(0.0, 2)]
+    sides = [side.with_columns(flag=pl.Series(np.arange(ROWS) % 2 == 0)) for side in sides]
+    sides[1] = sides[1].with_columns(x=pl.col("x") + (pl.col("route") == "b") * 0.6)
+    for side, name in zip(sides, "rc", strict=True):
+        side.write_parquet(tmp_path / f"{name}.parquet")
+    files = {form: tmp_path / f"report.{form}" for form in ("json", "junit", "html")}
+    options = [part for form, path in files.items() for part in (f"--{form}", path)]
+    told = tidewheel("drift", tmp_path / "r.parquet", tmp_path / "c.parquet", "--by", by, *options)
+    expected = drift.compare(*sides, by=by.split(","))
+    assert told == Told(1, expected.summary() + "\n", "")
+    assert files["json"].read_text(encoding="utf-8") == expected.to_json()
+    assert files["junit"].read_text(encoding="utf-8") == expected.to_junit()
+    assert files["html"].read_text(encoding="utf-8") == expected.to_html()
+    assert {name for _, name in expected.drifted} == {"x"}
+
+
+#: What the current table's routes are of those of the reference, and how the command ends by `--fail-on`.
+ROUTES = {
+    "all": (["a", "b"], 0, 1),
+    "one gone": (["a"], 1, 1),
+    "one new": (["a", "b", "c"], 0, 1),
+    "none of them": (["d"], 1, 1),
+}
+
+
+@pytest.mark.parametrize(("routes", "drifted", "undecided"), ROUTES.values(), ids=ROUTES.keys())
+def test_segments_and_exit_codes(
+    tidewheel: Command, tmp_path: Path, routes: list[str], drifted: int, undecided: int
+) -> None:
+    """The by column is left out, so that moved shares do not count; 200 rows leave `x` undecided."""
+    rng = np.random.default_rng(6)
+    for name, known in (("r", ["a", "b"]), ("c", routes)):
+        table = {"x": rng.normal(size=200), "route": np.resize(known, 200)}
+        pl.DataFrame(table).write_csv(tmp_path / f"{name}.csv")
+    line = ["drift", tmp_path / "r.csv", tmp_path / "c.csv", "--by", "route", "--exclude", "route"]
+    assert tidewheel(*line).code == drifted
+    assert tidewheel(*line, "--fail-on", "undecided").code == undecided
+
+
+def test_segments_that_cannot_be_compared_are_no_pass(tidewheel: Command, tmp_path: Path) -> None:
+    pl.DataFrame({"l": [[1], [2]], "route": ["a", "b"]}).write_parquet(tmp_path / "r.parquet")
+    line = ["drift", tmp_path / "r.parquet", tmp_path / "r.parquet", "--by", "route", "--exclude", "route"]
+    told = tidewheel(*line)
+    assert (told.code, told.out) == (2, "")
+    assert "nothing could be compared: 'l': the type List(Int64)" in told.err
+
+
 WRONG = {
     "nothing shared": ("drift january other.parquet", "a column of the reference, which has 'x', 'route', 'at'; it has 'y'"),
     "nothing shared by tables": ("drift reference.parquet other.parquet", "other.parquet must have a column of"),
@@ -190,6 +239,9 @@ WRONG = {
     "unknown column left out": ("drift january moved.parquet --exclude z", "column 'z' must be in the profile"),
     "unknown column": ("drift january moved.parquet --columns z", "'z' must be in the profile; it has 'x', 'route', 'at'"),
     "unit": ("drift january moved.parquet --unit at", "`--unit` needs the rows of the reference"),
+    "segments": ("drift january moved.parquet --by route", "`--by` needs the rows of the reference"),
+    "segments of no column": ("drift reference.parquet moved.parquet --by z", "column 'z' must be in `reference`"),
+    "segments of ids": ("drift reference.parquet moved.parquet --by x", "at most 1,000 segments; 'x' makes 40,000"),
     "other tool": ("drift january moved.parquet --compat nannyml", "`--compat` needs the rows of the reference"),
     "unknown tool": ("drift reference.parquet moved.parquet --compat whylogs", "--compat"),
     "no rows": ("drift january no_rows.parquet", "no_rows.parquet must have at least one row; got none, with 3 columns"),

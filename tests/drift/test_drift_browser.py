@@ -276,3 +276,22 @@ def test_without_chromium_the_tests_say_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(RuntimeError, match=r"apt-get install chromium.*-m \"not browser\""):
         browser.find_browser()
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_segments_are_found_and_fit(chromium, tmp_path, width):
+    rng = np.random.default_rng(3)
+    shops = ["north", "south", "a very long name of a shop, indeed " * 3]
+    tables = [
+        {"x": rng.normal(size=900) + at, "y": rng.normal(size=900), "shop": shops * 300} for at in (0, 1)
+    ]
+    drift.compare(*tables, by="shop").to_html(tmp_path / "page.html")
+    tab = chromium.open(tmp_path / "page.html", width=width)
+    assert len(tab.run(NAMES)) == 7
+    assert tab.run(BEYOND) == []
+    assert tab.run(LEAST_CONTRAST)[0] >= 4.5
+    tab.click("#find")
+    tab.type("SOUTH")
+    assert sorted(tab.run(NAMES)) == ["x in south", "y in south"]
+    assert told(tab) == "2 of 7 columns"
+    assert (tab.requests(), tab.complaints()) == ([], [])

@@ -17,7 +17,7 @@ NAMES = {
     "g_test", "hellinger", "histogram", "jensen_shannon", "kl_divergence", "ks", "l_infinity", "psi", "scan",
     "total_variation", "wasserstein",
     "ChunkComparison", "ChunkThresholds", "ColumnLook", "Look", "Monitor",
-    "SlicedResult", "sliced",
+    "SegmentedReport", "SignificanceResult", "SlicedResult", "sliced",
 }  # fmt: skip
 
 

@@ -102,13 +102,13 @@ def test_few_distinct_numbers_give_the_same_record(reference, current):
         one, other = (replace(column.parts[0], test="", pvalue=0.0) for column in (rows, counts))
         assert (one, rows.parts[1:]) == (other, counts.parts[1:])
         return
-    assert repr(counts) == repr(rows)
+    assert counts == rows
 
 
 @given(few_words, few_words)
 def test_strings_give_the_same_record(reference, current):
     sides = [{"s": pl.Series(side, dtype=pl.String)} for side in (reference, current)]
-    assert repr(Profile.fit(sides[0]).compare(sides[1]).columns) == repr(drift.compare(*sides).columns)
+    assert Profile.fit(sides[0]).compare(sides[1]).columns == drift.compare(*sides).columns
 
 
 def naive_distance(r, c):

@@ -201,6 +201,13 @@ def compare_files(
     current: Annotated[Path, typer.Argument(help="Current table, in any format of tables.")],
     columns: Columns = None,
     exclude: Exclude = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare segment by segment: the column whose values split the rows of both tables, such as a country; or "
+            "columns, separated by commas."
+        ),
+    ] = None,
     unit: Annotated[
         str | None, typer.Option(help="Column that says which rows belong together, such as a day or a user.")
     ] = None,
@@ -255,7 +262,9 @@ def compare_files(
 
     kinds = _declare(categorical, numeric)
     text = TextOptions(tuple(_split(null_values) or ()), decimal_comma)
-    choice = Choice(_split(columns), _split(exclude), unit, alpha, correction, threads, compat, kinds, text)
+    choice = Choice(
+        _split(columns), _split(exclude), unit, alpha, correction, threads, compat, kinds, text, _split(by)
+    )
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}
     raise typer.Exit(compare_tables(reference, current, choice, outputs=outputs, fail_on=fail_on))

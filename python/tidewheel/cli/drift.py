@@ -22,7 +22,9 @@ STANDARD_OUTPUT = Path("-")
 #: Columns that are named where nothing could be compared.
 REASONS_TOLD = 3
 
-_FORMS: dict[str, Callable[[drift.DriftReport, str], str]] = {
+Report = drift.DriftReport | drift.SegmentedReport
+
+_FORMS: dict[str, Callable[[Report, str], str]] = {
     "html": lambda report, _: report.to_html(),
     "json": lambda report, _: report.to_json(),
     "junit": lambda report, fail_on: report.to_junit(fail_on=fail_on),
@@ -43,6 +45,7 @@ class Choice:
         compat: The tool whose numbers are shown beside; None for none.
         kinds: What columns are declared to be, by name.
         text: How text is to be read.
+        by: The columns whose values split the rows into segments; None for whole tables.
     """
 
     columns: Sequence[str] | None
@@ -54,6 +57,7 @@ class Choice:
     compat: str | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     text: TextOptions = field(default_factory=TextOptions)
+    by: Sequence[str] | None = None
 
 
 def compare_tables(
@@ -115,7 +119,7 @@ def learn_reference(
     )
 
 
-def _check_computed(report: drift.DriftReport) -> None:
+def _check_computed(report: Report) -> None:
     """Refuse a report that says nothing of any column: a pipeline must not take it for a pass."""
     if all(column.verdict == "not computed" for column in report.columns):
         reasons = [f"{column.name!r}: {column.reason}" for column in report.columns[:REASONS_TOLD]]
@@ -144,7 +148,7 @@ def _inputs(*tables: Path) -> list[Path]:
     return found
 
 
-def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftReport:
+def _compare(reference: Path, current: Path, choice: Choice) -> Report:
     profile = _load_profile(reference)
     if profile is None:
         sides = read_table(reference, choice.text), read_table(current, choice.text)
@@ -153,6 +157,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
             *sides,
             columns=choice.columns,
             exclude=choice.exclude,
+            by=choice.by,
             unit=choice.unit,
             alpha=choice.alpha,
             correction=choice.correction,
@@ -168,6 +173,11 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
         raise InputError(
             f"`--unit` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
             "leave it out or name the reference's table"
+        )
+    if choice.by is not None:
+        raise InputError(
+            f"`--by` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
+            "name the reference's table"
         )
     if choice.compat is not None:
         raise InputError(

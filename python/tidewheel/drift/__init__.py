@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tidewheel.drift.profile.scan import scan
     from tidewheel.drift.report.records import ColumnDrift, Effect, PartDrift, PeerDrift, Shape
     from tidewheel.drift.report.report import DriftReport
+    from tidewheel.drift.report.segmented import SegmentedReport
     from tidewheel.drift.statistics.bins import fit_bins
     from tidewheel.drift.statistics.divergences import (
         chi_square,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         RankTestResult,
         ReferenceBins,
         ReferenceRanks,
+        SignificanceResult,
     )
     from tidewheel.drift.statistics.wasserstein import energy_distance, wasserstein
     from tidewheel.drift.table.compare import compare
@@ -83,7 +85,9 @@ _HOMES = {
     "RankTestResult": "statistics.results",
     "ReferenceBins": "statistics.results",
     "ReferenceRanks": "statistics.results",
+    "SegmentedReport": "report.segmented",
     "Shape": "report.records",
+    "SignificanceResult": "statistics.results",
     "SlicedResult": "table.multivariate.sliced",
     "Window": "profile.profile",
     "anderson_darling": "statistics.rank_tests",
@@ -129,7 +133,9 @@ __all__ = [
     "RankTestResult",
     "ReferenceBins",
     "ReferenceRanks",
+    "SegmentedReport",
     "Shape",
+    "SignificanceResult",
     "SlicedResult",
     "Window",
     "anderson_darling",

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import index
 from typing import Any
 
+import numpy as np
+
 from tidewheel.drift.reading.series import column_name
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -36,6 +38,12 @@ def check_number(argument: str, value: Any) -> None:
     # NaN differs from itself; it is a number whose range its caller refuses.
     if not is_number and not (isinstance(value, float) and value != value):
         raise InputTypeError(f"`{argument}` must be a number; got {value!r}")
+
+
+def check_flag(argument: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputTypeError(f"`{argument}` must be True or False; got {value!r}")
 
 
 def check_whole(argument: str, value: object) -> None:

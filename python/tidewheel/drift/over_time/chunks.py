@@ -17,6 +17,7 @@ from tidewheel.drift import arguments
 from tidewheel.drift.profile.column_state import BESIDE, LACKING, Numbers, Others, Profiled, Words
 from tidewheel.drift.profile.profile import Profile, Window
 from tidewheel.drift.statistics.divergences import chi_square_of_counts
+from tidewheel.drift.statistics.results import describe
 from tidewheel.drift.table.counted import Counts
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
@@ -30,7 +31,7 @@ TIE = 1e-12
 Statistic = Callable[[Counts, Counts], float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ChunkComparison:
     """A window among the reference's chunks.
 
@@ -47,6 +48,8 @@ class ChunkComparison:
     statistics: dict[str, float]
     largest: dict[str, float]
     chunks: int
+
+    __repr__ = describe
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,10 +15,19 @@ def check_fail_on(fail_on: str) -> None:
     arguments.check_choice("fail_on", fail_on, tuple(FAILING))
 
 
-def render(columns: Sequence[ColumnDrift], facts: Sequence[tuple[str, str]], fail_on: str) -> str:
-    """Write columns as a suite of test cases; `facts` become its properties."""
+def render(
+    columns: Sequence[ColumnDrift],
+    facts: Sequence[tuple[str, str]],
+    fail_on: str,
+    segments: Sequence[str] | None = None,
+) -> str:
+    """Write columns as a suite of test cases; `facts` become its properties, segments the classes of the cases."""
     check_fail_on(fail_on)
-    cases = [_case(column, column.verdict in FAILING[fail_on]) for column in columns]
+    classes = ["drift"] * len(columns) if segments is None else [f"drift.{segment}" for segment in segments]
+    cases = [
+        _case(name, column, column.verdict in FAILING[fail_on])
+        for name, column in zip(classes, columns, strict=True)
+    ]
     failures = sum(column.verdict in FAILING[fail_on] for column in columns)
     skipped = sum(column.verdict == "not computed" for column in columns)
     counts = f'tests="{len(columns)}" failures="{failures}" errors="0" skipped="{skipped}"'
@@ -29,7 +38,7 @@ def render(columns: Sequence[ColumnDrift], facts: Sequence[tuple[str, str]], fai
     )
 
 
-def _case(column: ColumnDrift, failed: bool) -> str:
+def _case(name: str, column: ColumnDrift, failed: bool) -> str:
     sentence = escape(column.sentence)
     if failed:
         told = f'<failure type="{column.verdict}" message="{sentence}"/>'
@@ -37,4 +46,4 @@ def _case(column: ColumnDrift, failed: bool) -> str:
         told = f'<skipped message="{sentence}"/>'
     else:
         told = f"<system-out>{column.verdict}: {sentence}</system-out>"
-    return f'<testcase classname="drift" name="{escape(column.name)}" time="0">{told}</testcase>\n'
+    return f'<testcase classname="{escape(name)}" name="{escape(column.name)}" time="0">{told}</testcase>\n'

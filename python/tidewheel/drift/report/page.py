@@ -25,6 +25,8 @@ VERDICTS = {
 }
 #: Columns that a notebook shows; the page shows all.
 NOTEBOOK_COLUMNS = 30
+#: Rows that the page of a report with segments shows, at 2 kB each; without segments it shows all columns.
+MOST_ROWS = 5_000
 #: Share of rows beyond the picture's ends from which on the page says so below it.
 BEYOND_TOLD = 0.02
 #: Characters of a warning that are shown at once.
@@ -33,23 +35,38 @@ WARNING_LENGTH = 240
 Facts = Sequence[tuple[str, str]]
 
 
-def render_page(columns: Sequence[ColumnDrift], facts: Facts, warnings: Sequence[str]) -> str:
-    """Write the whole page."""
-    head = _headline(columns)
+def render_page(
+    columns: Sequence[ColumnDrift],
+    facts: Facts,
+    warnings: Sequence[str],
+    segments: Sequence[str] | None = None,
+) -> str:
+    """Write the whole page; `segments` names the segment of each column where a report has several."""
+    head = count_verdicts(columns)
+    rows = _rows(columns, segments, len(columns) if segments is None else MOST_ROWS)
     parts = {
         "title": escape(head),
-        "head": _head(head, facts, warnings),
+        "head": _head(
+            head,
+            facts,
+            [*_tell_rest(len(columns) - len(rows), "`to_polars()` and `to_json()` have them"), *warnings],
+        ),
         "boxes": _boxes(columns),
-        "shown": f"{len(columns):,} of {len(columns):,} columns",
-        "rows": "".join(_rows(columns)),
+        "shown": f"{len(rows):,} of {len(rows):,} columns",
+        "rows": "".join(rows),
     }
     return re.sub(r"@(\w+)@", lambda match: parts[match[1]], _template())
 
 
-def render_notebook(columns: Sequence[ColumnDrift], facts: Facts, warnings: Sequence[str]) -> str:
+def render_notebook(
+    columns: Sequence[ColumnDrift],
+    facts: Facts,
+    warnings: Sequence[str],
+    segments: Sequence[str] | None = None,
+) -> str:
     """Write the part that a notebook shows: the most urgent columns, without scripts."""
-    rows = _rows(columns)
-    more = len(rows) - NOTEBOOK_COLUMNS
+    rows = _rows(columns, segments, NOTEBOOK_COLUMNS)
+    more = len(columns) - NOTEBOOK_COLUMNS
     rest = (
         f'<p class="k">{more:,} more columns; <code>to_html(path)</code> writes them all.</p>'
         if more > 0
@@ -57,8 +74,8 @@ def render_notebook(columns: Sequence[ColumnDrift], facts: Facts, warnings: Sequ
     )
     style, legend = _between("<style>", "</style>"), _between('<p class="legend k">', "</p>")
     return (
-        f'<div class="tw"><style>{style}</style>{_head(_headline(columns), facts, warnings)}'
-        f'<p class="legend k">{legend}</p><ol class="rows">{"".join(rows[:NOTEBOOK_COLUMNS])}</ol>{rest}</div>'
+        f'<div class="tw"><style>{style}</style>{_head(count_verdicts(columns), facts, warnings)}'
+        f'<p class="legend k">{legend}</p><ol class="rows">{"".join(rows)}</ol>{rest}</div>'
     )
 
 
@@ -71,7 +88,12 @@ def _between(start: str, end: str) -> str:
     return _template().partition(start)[2].partition(end)[0]
 
 
-def _headline(columns: Sequence[ColumnDrift]) -> str:
+def _tell_rest(more: int, where: str) -> list[str]:
+    return [f"The {more:,} least urgent rows are left out of this page; {where}."] if more > 0 else []
+
+
+def count_verdicts(columns: Sequence[ColumnDrift]) -> str:
+    """Say how many columns drifted, and how many differ in schema."""
     return f"{count_drifted(columns)} drifted{count_schema(columns)}"
 
 
@@ -118,23 +140,29 @@ def strength(column: ColumnDrift) -> float:
     return column.effect.value / column.effect.threshold if column.effect else -1.0
 
 
-def _rows(columns: Sequence[ColumnDrift]) -> list[str]:
-    """Write a row per column, the most urgent first, larger effects before smaller ones."""
+def rank(columns: Sequence[ColumnDrift]) -> list[int]:
+    """Give the places of columns, the most urgent first, larger effects before smaller ones."""
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
-    ranked = sorted(
-        enumerate(columns), key=lambda item: (order[item[1].verdict], -strength(item[1]), item[0])
+    return sorted(
+        range(len(columns)), key=lambda at: (order[columns[at].verdict], -strength(columns[at]), at)
     )
-    return [_row(index, column) for index, column in ranked]
 
 
-def _row(index: int, column: ColumnDrift) -> str:
+def _rows(columns: Sequence[ColumnDrift], segments: Sequence[str] | None, most: int) -> list[str]:
+    """Write a row per column, the most urgent first, and at most so many."""
+    return [_row(at, columns[at], "" if segments is None else segments[at]) for at in rank(columns)[:most]]
+
+
+def _row(index: int, column: ColumnDrift, segment: str) -> str:
     sign, css = VERDICTS[column.verdict]
     p = 2.0 if column.pvalue_corrected is None else column.pvalue_corrected
+    # Inside the heading: what is searched and sorted by there includes the segment.
+    within = f' <span class="k">in {escape(segment)}</span>' if segment else ""
     interval = pictures.draw_effect(column.effect) if column.effect else ""
     drawn = pictures.draw(column.shape) if column.shape else '<p class="k">nothing to draw</p>'
     return (
         f'<li class="{css}" data-i="{index}" data-e="{strength(column):.4g}" data-p="{p:.4g}">'
-        f'<div class="a"><h2>{escape(column.name)}</h2><p class="k">{escape(column.kind)}</p></div>'
+        f'<div class="a"><h2>{escape(column.name)}{within}</h2><p class="k">{escape(column.kind)}</p></div>'
         f'<div class="e"><p class="f"><span class="v">{sign} {column.verdict}</span>{interval}</p>'
         f"<p>{escape(column.sentence)}</p>{_peer(column)}"
         f"<details><summary>Details</summary>{_details(column)}</details></div>"

@@ -6,6 +6,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from tidewheel.drift.statistics.results import describe
+
 Verdict = Literal["drifted", "schema", "stable", "undecided", "not computed"]
 
 
@@ -47,7 +49,7 @@ class PartDrift:
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Shape:
     """Counts of both samples, to be looked at: on even bins for numbers and times, by name for categories.
 
@@ -72,6 +74,8 @@ class Shape:
     low: float | None
     width: float | None
     dtype: str
+
+    __repr__ = describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +111,9 @@ class PeerDrift:
         return f"{who} calls it {verdict}: {self.method} {self.score:.4g}{against} ({self.note})."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ColumnDrift:
-    """What is known of one column.
+    """What is known of one column; its repr is one line, `to_dict` of the report and the attributes have all of it.
 
     Attributes:
         name: Its name.
@@ -157,6 +161,16 @@ class ColumnDrift:
     infinite_current: float = 0.0
     shape: Shape | None = None
     peer: PeerDrift | None = None
+
+    def __repr__(self) -> str:
+        told = [f"{self.name!r}", self.kind, self.verdict]
+        if self.effect is not None:
+            told.append(
+                f"{self.effect.name} {self.effect.value:.3g} ({self.effect.lower:.3g} to {self.effect.upper:.3g})"
+            )
+        if self.pvalue_corrected is not None:
+            told.append(f"p {self.pvalue_corrected:.2g}")
+        return f"ColumnDrift({', '.join(told)})"
 
     @property
     def sentence(self) -> str:

@@ -6,23 +6,28 @@
 
 import json
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from tidewheel.drift import arguments
 from tidewheel.drift.report import junit, page
 from tidewheel.drift.report.markup import shorten
 from tidewheel.drift.report.records import ColumnDrift, PeerDrift
-from tidewheel.errors import InputError, MissingExtraError, UnknownNameError
+from tidewheel.errors import InputError, InputTypeError, MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DriftReport:
-    """The comparison of two tables.
+    """The comparison of two tables: `print(report)` shows its table, a notebook its page.
+
+    `report["x"]` is the record of a column, `"x" in report` says whether it has one, `len(report)` how many there are, and
+    a loop goes over all of them in order. Reports of the same numbers are equal.
 
     Attributes:
         columns: One record per column compared, in the order of the reference.
@@ -33,6 +38,16 @@ class DriftReport:
         unit: The column that names the unit of a row; None if rows were taken as independent.
         units: Number of units in the reference and in the current table; None without `unit`.
         warnings: Sentences about what to keep in mind.
+
+    Example:
+        >>> from tidewheel import drift
+        >>> report = drift.compare({"x": range(1000), "y": [1] * 1000}, {"x": range(500, 1500), "y": [1] * 1000})
+        >>> report
+        DriftReport(1 of 2 columns drifted, 1,000 reference rows, 1,000 current rows)
+        >>> len(report), "x" in report, [column.name for column in report]
+        (2, True, ['x', 'y'])
+        >>> report["y"]
+        ColumnDrift('y', numeric, stable, Kolmogorov-Smirnov D 0 (0 to 0.0607), p 1)
     """
 
     columns: tuple[ColumnDrift, ...]
@@ -55,11 +70,38 @@ class DriftReport:
         return tuple(column.name for column in self.columns if column.verdict == "schema")
 
     def __getitem__(self, name: str) -> ColumnDrift:
+        wanted = arguments.read_name("column", name)
         for column in self.columns:
-            if column.name == name:
+            if column.name == wanted:
                 return column
-        known = ", ".join(repr(column.name) for column in self.columns)
+        known = (
+            ", ".join(repr(column.name) for column in self.columns) or "none, as the report has no columns"
+        )
         raise UnknownNameError(f"column must be one of {known}; got {name!r}")
+
+    def __iter__(self) -> Iterator[ColumnDrift]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __contains__(self, name: object) -> bool:
+        if isinstance(name, ColumnDrift):
+            return name in self.columns
+        try:
+            wanted = arguments.read_name("column", name)
+        except InputTypeError:
+            return False
+        return any(column.name == wanted for column in self.columns)
+
+    def __repr__(self) -> str:
+        return f"DriftReport({page.count_verdicts(self.columns)}, {self._rows()})"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _rows(self) -> str:
+        return f"{self.n_reference:,} reference rows, {self.n_current:,} current rows"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as dictionaries, lists, strings and numbers.
@@ -78,7 +120,7 @@ class DriftReport:
         return {
             "drifted": list(self.drifted),
             "schema": list(self.schema),
-            **{f.name: _plain(getattr(self, f.name)) for f in fields(self)},
+            **{f.name: plain(getattr(self, f.name)) for f in fields(self)},
         }
 
     def to_json(self) -> str:
@@ -109,13 +151,7 @@ class DriftReport:
             >>> table.select("column", "verdict", "value").row(0)
             ('x', 'drifted', 0.5)
         """
-        try:
-            # polars is optional: the base install has NumPy alone.
-            import polars as pl
-        except ImportError as error:
-            raise MissingExtraError("`to_polars` needs polars: install tidewheel[data]") from error
-        schema = self._schema()
-        return pl.DataFrame(self._rows(schema), schema=schema, orient="row")
+        return make_polars(self.columns)
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return what `to_polars` does as a pandas table, NaN standing for null.
@@ -129,14 +165,7 @@ class DriftReport:
             >>> table.loc[0, "verdict"], float(table.loc[0, "value"])
             ('drifted', 0.5)
         """
-        try:
-            # pandas is optional: the base install has NumPy alone.
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError("`to_pandas` needs pandas: install pandas") from error
-        schema = self._schema()
-        table = pd.DataFrame(self._rows(schema), columns=list(schema))
-        return table.astype({name: kind for name, kind in schema.items() if kind in (int, float)})
+        return make_pandas(self.columns)
 
     def to_html(self, path: PathLike[str] | str | None = None) -> str:
         """Give the report as one HTML page that needs no network, and write it where a path is given.
@@ -162,11 +191,11 @@ class DriftReport:
             >>> "<h1>1 of 1 column drifted</h1>" in text
             True
         """
-        return _write(path, page.render_page(self.columns, self._facts(), self.warnings))
+        return write(path, page.render_page(self.columns, self.facts(), self.warnings))
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the 30 most urgent columns, without scripts."""
-        return page.render_notebook(self.columns, self._facts(), self.warnings)
+        return page.render_notebook(self.columns, self.facts(), self.warnings)
 
     def to_junit(self, path: PathLike[str] | str | None = None, *, fail_on: str = "drifted") -> str:
         """Give the report as JUnit XML, which CI systems show, and write it where a path is given.
@@ -191,31 +220,19 @@ class DriftReport:
             >>> text.count("<failure")
             1
         """
-        return _write(path, junit.render(self.columns, self._facts(), fail_on))
+        return write(path, junit.render(self.columns, self.facts(), fail_on))
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def facts(self) -> list[tuple[str, str]]:
+        """Say by name what stands at the head of the page: rows, level, units."""
         unit = "none: each row alone"
         if self.unit is not None and self.units is not None:
             unit = f"{self.unit}: {self.units[0]:,} and {self.units[1]:,}"
         return [
             ("reference", f"{self.n_reference:,} rows"),
             ("current", f"{self.n_current:,} rows"),
-            ("false alarms", self._promise()),
+            ("false alarms", promise(self.alpha, self.correction)),
             ("unit", unit),
         ]
-
-    def _promise(self) -> str:
-        share = f"{self.alpha:.3g}" if self.alpha < 0.001 else f"{100 * self.alpha:.3g}%"
-        return _PROMISES.get(self.correction, "level {}, corrected by " + self.correction).format(share)
-
-    def _schema(self) -> dict[str, type]:
-        found = dict.fromkeys(name for column in self.columns for name in column.statistics)
-        peer = _PEER if any(column.peer for column in self.columns) else {}
-        return {**_SCHEMA, **dict.fromkeys([*_STATISTICS, *found], float), **peer}
-
-    def _rows(self, schema: dict[str, type]) -> list[tuple[Any, ...]]:
-        rows = [_row(column) for column in self.columns]
-        return [tuple(row.get(name) for name in schema) for row in rows]
 
     def summary(self) -> str:
         """Return the report as a table of text, drifted columns first; names are cut at 48 characters.
@@ -232,40 +249,89 @@ class DriftReport:
             Rows treated as independent; name the day or user of a row as `unit` if they are not.
         """
         order = tuple(page.VERDICTS)
-        peer = next((column.peer for column in self.columns if column.peer), None)
-        lines = [
-            ["column", "kind", "verdict", "effect", "between", "p corrected", *([peer.tool] if peer else [])]
+        table = lay_table(sorted(self.columns, key=lambda column: order.index(column.verdict)))
+        head = [
+            f"{page.count_verdicts(self.columns)} ({self._rows()})",
+            f"False alarms: {promise(self.alpha, self.correction)}.",
         ]
-        for column in sorted(self.columns, key=lambda column: order.index(column.verdict)):
-            effect, p = column.effect, column.pvalue_corrected
-            value = f"{effect.value:.4f}" if effect else "-"
-            between = f"{effect.lower:.4f} .. {effect.upper:.4f}" if effect else "-"
-            lines.append(
-                [
-                    _cell(column.name),
-                    column.kind,
-                    column.verdict,
-                    value,
-                    between,
-                    _pvalue(p),
-                    *([_says(column.peer)] if column.peer else []),
-                ]
-            )
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        ]
-        some, differ = page.count_drifted(self.columns), page.count_schema(self.columns)
-        rows = f"{self.n_reference:,} reference rows, {self.n_current:,} current rows"
-        head = [f"{some} drifted{differ} ({rows})", f"False alarms: {self._promise()}."]
         told = [
-            f"{_cell(column.name)}: {column.reason}."
+            f"{cell(column.name)}: {column.reason}."
             for column in self.columns
             if column.verdict in {"schema", "not computed"}
         ]
         notes = [*told, *self.warnings]
         return "\n".join([*head, "", *table, *("" for _ in notes[:1]), *notes])
+
+
+def lay_table(columns: Sequence[ColumnDrift], segments: Sequence[str] | None = None) -> list[str]:
+    """Lay a table of text, a line per column after the line of titles; with their segments, if there are any."""
+    peer = next((column.peer for column in columns if column.peer), None)
+    lines = [
+        ["column", "kind", "verdict", "effect", "between", "p corrected", *([peer.tool] if peer else [])]
+    ]
+    for column in columns:
+        effect = column.effect
+        line = [
+            cell(column.name),
+            column.kind,
+            column.verdict,
+            f"{effect.value:.4f}" if effect else "-",
+            f"{effect.lower:.4f} .. {effect.upper:.4f}" if effect else "-",
+            _pvalue(column.pvalue_corrected),
+        ]
+        lines.append(line + ([_says(column.peer) if column.peer else "-"] if peer else []))
+    if segments is not None:
+        lines = [[cell(one), *line] for one, line in zip(["segment", *segments], lines, strict=True)]
+    widths = [max(map(len, found)) for found in zip(*lines, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def promise(alpha: float, correction: str) -> str:
+    """Say what a level and a correction promise."""
+    share = f"{alpha:.3g}" if alpha < 0.001 else f"{100 * alpha:.3g}%"
+    return _PROMISES.get(correction, "level {}, corrected by " + correction).format(share)
+
+
+#: Columns of strings that come before all others, by name.
+First = Mapping[str, Sequence[str | None]]
+
+
+def make_polars(columns: Sequence[ColumnDrift], first: First | None = None) -> "pl.DataFrame":
+    """Make a polars table of a row per column; see `DriftReport.to_polars`."""
+    try:
+        # polars is optional: the base install has NumPy alone.
+        import polars as pl
+    except ImportError as error:
+        raise MissingExtraError("`to_polars` needs polars: install tidewheel[data]") from error
+    schema, rows = _lay_rows(columns, first or {})
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def make_pandas(columns: Sequence[ColumnDrift], first: First | None = None) -> "pd.DataFrame":
+    """Make a pandas table of a row per column; see `DriftReport.to_pandas`."""
+    try:
+        # pandas is optional: the base install has NumPy alone.
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtraError("`to_pandas` needs pandas: install pandas") from error
+    schema, rows = _lay_rows(columns, first or {})
+    table = pd.DataFrame(rows, columns=list(schema))
+    return table.astype({name: kind for name, kind in schema.items() if kind in (int, float)})
+
+
+def _lay_rows(columns: Sequence[ColumnDrift], first: First) -> tuple[dict[str, type], list[tuple[Any, ...]]]:
+    found = dict.fromkeys(name for column in columns for name in column.statistics)
+    peer = _PEER if any(column.peer for column in columns) else {}
+    schema = {**_SCHEMA, **dict.fromkeys([*_STATISTICS, *found], float), **peer}
+    leading = zip(*first.values(), strict=True) if first else ((),) * len(columns)
+    rows = []
+    for before, column in zip(leading, columns, strict=True):
+        row = _row(column)
+        rows.append((*before, *(row.get(name) for name in schema)))
+    return {**dict.fromkeys(first, str), **schema}, rows
 
 
 #: Characters of a column's name in the table of text.
@@ -346,7 +412,8 @@ def _says(peer: PeerDrift) -> str:
     return f"{'drifted' if peer.drifted else 'not drifted'}: {peer.method} {peer.score:.4g}{against}"
 
 
-def _write(path: PathLike[str] | str | None, text: str) -> str:
+def write(path: PathLike[str] | str | None, text: str) -> str:
+    """Write a text where a path is given, and return it; raise InputError where it cannot be written."""
     try:
         if path is not None:
             with open(path, "w", encoding="utf-8") as file:
@@ -361,17 +428,18 @@ def _pvalue(p: float | None) -> str:
     return "-" if p is None else f"{p:.2g}" if p > 0 else "< 1e-300"
 
 
-def _cell(name: str) -> str:
+def cell(name: str) -> str:
+    """Make of a name what a table of text can show: cut, and without signs that move a cursor."""
     # A name with control characters could move a terminal's cursor, or break the table.
     return shorten("".join(sign if sign.isprintable() else "\ufffd" for sign in name), NAME_LENGTH)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn records into dictionaries and tuples into lists, in one pass: `asdict` copies every number of every shape."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

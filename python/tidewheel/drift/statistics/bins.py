@@ -22,6 +22,9 @@ MOST_CATEGORIES = 50
 #: More bins than this are a slip; their edges alone would take more than 128 MiB.
 MOST_BINS = 1 << 24
 
+#: Products of four counts stay inside the range of floats if these lie in here.
+_COUNTS = (1e-60, 1e60)
+
 _SHORT_FLOATS = ("float16", "float32")
 _STRATEGIES = ("quantile", "uniform")
 
@@ -225,6 +228,50 @@ def _count_strings(column: _native.Column, current: object, threads: int | None)
         beside=Beside((found.reference.missing, found.current.missing)),
         unseen=found.unseen,
     )
+
+
+def read_counts(reference: object, current: object) -> BinnedCounts:
+    """Take two vectors of counts over the same bins, one number per bin, instead of samples.
+
+    Raises:
+        InputError: counts that are negative, not finite, too small or large to multiply, or of another length; a side
+            that is empty.
+        InputTypeError: counts that are not numbers.
+    """
+    sides = (_read_side("reference", reference), _read_side("current", current))
+    if len(sides[0]) != len(sides[1]):
+        raise InputError(f"both sides must have as many bins; got {len(sides[0])} and {len(sides[1])}")
+    binned = BinnedCounts(*sides)
+    check_filled(binned)
+    return binned
+
+
+def check_filled(binned: BinnedCounts) -> None:
+    """Refuse counts of which a side is empty."""
+    n, m = sum(binned.reference), sum(binned.current)
+    if n == 0 or m == 0:
+        raise InputError(f"both sides must hold at least one value; got {n} and {m}")
+
+
+def _read_side(name: str, counts: object) -> tuple[float, ...]:
+    array = inputs.read_vector(name, counts)
+    if array.dtype.kind not in "iuf":
+        raise InputTypeError(f"`{name}` must hold counts; got {array.dtype}")
+    refused = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if refused.size:
+        at = refused[0]
+        raise InputError(
+            f"`{name}` must hold counts, finite and at least 0; got {array[at].item()} at index {at}"
+        )
+    least, most = _COUNTS
+    refused = np.flatnonzero((array != 0) & ((array < least) | (array > most)))
+    if refused.size:
+        at = refused[0]
+        raise InputError(
+            f"`{name}` must hold counts that are 0 or lie between {least:g} and {most:g}; "
+            f"got {array[at].item()} at index {at}"
+        )
+    return tuple(array.tolist())
 
 
 def match_times(reference: _native.Column, current: _native.Column) -> tuple[_native.Column, _native.Column]:

@@ -16,15 +16,11 @@ import numpy.typing as npt
 
 from tidewheel import _native
 from tidewheel.drift import arguments
-from tidewheel.drift.reading import inputs
 from tidewheel.drift.statistics import psi_law, vocabulary
-from tidewheel.drift.statistics.bins import count_both
+from tidewheel.drift.statistics.bins import check_filled, count_both, read_counts
 from tidewheel.drift.statistics.psi import check_smoothing
 from tidewheel.drift.statistics.results import BinnedCounts, ContingencyResult, DivergenceResult
-from tidewheel.errors import InputError, InputTypeError
-
-#: Products of four counts stay inside the range of floats if these lie in here.
-_COUNTS = (1e-60, 1e60)
+from tidewheel.errors import InputError
 
 _Bins = int | Sequence[float] | npt.NDArray[Any]
 
@@ -344,41 +340,12 @@ def _log_scale(base: float) -> float:
 def _count(
     reference: object, current: object, counts: bool, bins: _Bins, strategy: str, threads: int | None
 ) -> BinnedCounts:
-    if not isinstance(counts, bool | np.bool_):
-        raise InputTypeError(f"`counts` must be True or False; got {counts!r}")
+    arguments.check_flag("counts", counts)
     if counts:
-        binned = BinnedCounts(_read_counts("reference", reference), _read_counts("current", current))
-        if len(binned.reference) != len(binned.current):
-            raise InputError(
-                f"both sides must have as many bins; got {len(binned.reference)} and {len(binned.current)}"
-            )
-    else:
-        binned = count_both(reference, current, bins=bins, strategy=strategy, threads=threads)
-    n, m = sum(binned.reference), sum(binned.current)
-    if n == 0 or m == 0:
-        raise InputError(f"both sides must hold at least one value; got {n} and {m}")
+        return read_counts(reference, current)
+    binned = count_both(reference, current, bins=bins, strategy=strategy, threads=threads)
+    check_filled(binned)
     return binned
-
-
-def _read_counts(name: str, counts: Any) -> tuple[float, ...]:
-    array = inputs.read_vector(name, counts)
-    if array.dtype.kind not in "iuf":
-        raise InputTypeError(f"`{name}` must hold counts; got {array.dtype}")
-    refused = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
-    if refused.size:
-        at = refused[0]
-        raise InputError(
-            f"`{name}` must hold counts, finite and at least 0; got {array[at].item()} at index {at}"
-        )
-    least, most = _COUNTS
-    refused = np.flatnonzero((array != 0) & ((array < least) | (array > most)))
-    if refused.size:
-        at = refused[0]
-        raise InputError(
-            f"`{name}` must hold counts that are 0 or lie between {least:g} and {most:g}; "
-            f"got {array[at].item()} at index {at}"
-        )
-    return tuple(array.tolist())
 
 
 def _used(binned: BinnedCounts) -> tuple[list[float], list[float]]:

@@ -1,17 +1,105 @@
 """What the statistics return: frozen records of plain numbers and NumPy arrays.
 
-The records of table comparisons are in `report`.
+Tests unpack into statistic and p-value as SciPy's do, distances are numbers to `float`, and all have a repr of one line and
+an equality that goes through arrays. The records of table comparisons are in `report`.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, overload
 
+import numpy as np
 import numpy.typing as npt
 
 from tidewheel import _native
 
+#: Items of a tuple, an array or a mapping that a repr shows; of longer ones it tells how many there are.
+_SHOWN = 3
+#: Rows that a repr does not mention where there are none.
+_RARE = {"missing", "nan", "infinite", "unseen"}
 
-@dataclass(frozen=True, slots=True)
+
+def describe(record: Any) -> str:
+    """Write a record in one line: without what is None or empty, and with the number of items of what is long.
+
+    Example:
+        >>> describe(Beside(missing=(3, 0)))
+        'Beside(missing=(3, 0))'
+    """
+    shown = [(f.name, getattr(record, f.name)) for f in fields(record) if f.repr]
+    told = [f"{name}={_brief(value)}" for name, value in shown if not _is_nothing(name, value)]
+    return f"{type(record).__name__}({', '.join(told)})"
+
+
+def _is_nothing(name: str, value: Any) -> bool:
+    if isinstance(value, Beside):
+        return value == Beside()
+    return value is None or (name in _RARE and not np.any(value))
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, tuple | dict | np.ndarray) and len(value) > _SHOWN:
+        return f"<{len(value):,} values>"
+    return repr(value.tolist() if isinstance(value, np.ndarray) else value)
+
+
+def is_same(record: Any, other: Any) -> bool:
+    """Say whether two records are of one class and hold the same; arrays are compared value by value."""
+    if type(other) is not type(record):
+        return False
+    names = (f.name for f in fields(record))
+    return all(_are_equal(getattr(record, name), getattr(other, name)) for name in names)
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
+
+
+def hash_record(record: Any) -> int:
+    """Hash a record, so that equal ones have one hash."""
+    values = (getattr(record, f.name) for f in fields(record))
+    return hash(tuple(tuple(v.tolist()) if isinstance(v, np.ndarray) else v for v in values))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SignificanceResult:
+    """What every test returns: it unpacks and indexes as (statistic, pvalue), as SciPy's results do; the rest has names.
+
+    Attributes:
+        statistic: What is tested.
+        pvalue: Its p-value.
+
+    Example:
+        >>> from tidewheel import drift
+        >>> statistic, pvalue = drift.ks([1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 5.0, 6.0])
+        >>> statistic, round(pvalue, 6), drift.ks([1.0, 2.0], [3.0, 4.0])[0]
+        (0.5, 0.771429, 1.0)
+    """
+
+    statistic: float
+    pvalue: float
+
+    __eq__ = is_same
+    __hash__ = hash_record
+    __repr__ = describe
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.statistic, self.pvalue))
+
+    def __len__(self) -> int:
+        return 2
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[float, ...]: ...
+    def __getitem__(self, index: int | slice) -> float | tuple[float, ...]:
+        return (self.statistic, self.pvalue)[index]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Beside:
     """Rows that a statistic on numbers leaves out of its bins or ranks, in the reference and in the current sample.
 
@@ -25,8 +113,10 @@ class Beside:
     nan: tuple[int, int] = (0, 0)
     infinite: tuple[int, int] = (0, 0)
 
+    __repr__ = describe
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ReferenceBins:
     """A reference learned once: where its bins lie and how many of its values each holds. Made by `fit_bins`.
 
@@ -51,6 +141,10 @@ class ReferenceBins:
     strategy: str
     dtype: str = "float64"
     kind: str = "number"
+
+    __eq__ = is_same
+    __hash__ = hash_record
+    __repr__ = describe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +171,7 @@ class ReferenceRanks:
     _ranks: _native.Ranks = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BinnedCounts:
     """Two samples counted over the same bins. Made by `bins.count_both`; results are computed from it.
 
@@ -101,10 +195,14 @@ class BinnedCounts:
     continuous: bool = False
     laid: bool = False
 
+    __eq__ = is_same
+    __hash__ = hash_record
+    __repr__ = describe
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DivergenceResult:
-    """How far apart two samples' shares are over the same bins, without a test.
+    """How far apart two samples' shares are over the same bins, without a test; `float(result)` is the number alone.
 
     Attributes:
         statistic: The divergence or distance, at least 0.
@@ -116,9 +214,16 @@ class DivergenceResult:
     smoothing: str | float
     binned: BinnedCounts
 
+    __eq__ = is_same
+    __hash__ = hash_record
+    __repr__ = describe
 
-@dataclass(frozen=True, slots=True)
-class ContingencyResult:
+    def __float__(self) -> float:
+        return self.statistic
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ContingencyResult(SignificanceResult):
     """A test whether two samples have the same shares over the same bins.
 
     Attributes:
@@ -128,14 +233,12 @@ class ContingencyResult:
         binned: The bins, the counts in them, and the rows beside them.
     """
 
-    statistic: float
-    pvalue: float
     degrees_of_freedom: int
     binned: BinnedCounts
 
 
-@dataclass(frozen=True, slots=True)
-class PsiResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PsiResult(SignificanceResult):
     """A population stability index.
 
     Attributes:
@@ -153,8 +256,6 @@ class PsiResult:
         m: Current rows in bins.
     """
 
-    statistic: float
-    pvalue: float
     critical_value: float
     edges: npt.NDArray[Any] | None
     categories: tuple[str, ...] | None
@@ -172,8 +273,8 @@ class PsiResult:
         return self.beside.missing
 
 
-@dataclass(frozen=True, slots=True)
-class KsResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class KsResult(SignificanceResult):
     """A two-sample Kolmogorov-Smirnov test.
 
     Attributes:
@@ -187,8 +288,6 @@ class KsResult:
         m: Current values used.
     """
 
-    statistic: float
-    pvalue: float
     location: float | int
     sign: int
     method: str
@@ -197,9 +296,9 @@ class KsResult:
     m: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DistanceResult:
-    """A distance between two samples of numbers, without a test.
+    """A distance between two samples of numbers, without a test; `float(result)` is what SciPy returns.
 
     Attributes:
         statistic: The distance, at least 0.
@@ -213,9 +312,16 @@ class DistanceResult:
     n: int
     m: int
 
+    __eq__ = is_same
+    __hash__ = hash_record
+    __repr__ = describe
 
-@dataclass(frozen=True, slots=True)
-class RankTestResult:
+    def __float__(self) -> float:
+        return self.statistic
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RankTestResult(SignificanceResult):
     """A test of two samples by their ranks.
 
     Attributes:
@@ -228,8 +334,6 @@ class RankTestResult:
         m: Current values used.
     """
 
-    statistic: float
-    pvalue: float
     method: str
     beside: Beside
     n: int

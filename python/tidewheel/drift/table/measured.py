@@ -12,7 +12,8 @@ from tidewheel.drift.report.records import ColumnDrift, PartDrift, Shape, Verdic
 from tidewheel.drift.table import column_tests, decision, design_effect, open_vocabulary, shown
 from tidewheel.drift.table.counted import CategoryCounts, NumberCounts
 
-_ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
+#: Why nothing is computed of a column whose reference rows are of one unit.
+ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
 #: What rows are worth for the test of values, and for the tests of shares.
 Designs = tuple[design_effect.Design, design_effect.Design]
 
@@ -129,7 +130,7 @@ def measure_numbers(
         design_effect.independent(*rows),
     )
     if values.df == 0:
-        return measure_shares(name, kind, rows, counts, shares, alpha, _ONE_UNIT)
+        return measure_shares(name, kind, rows, counts, shares, alpha, ONE_UNIT)
     tests = [
         column_tests.compare_numbers(distance, values, alpha),
         *_test_shares(counts, rows, shares, alpha),
@@ -163,7 +164,7 @@ def measure_categories(
         return measure_shares(name, "categorical", rows, counts, designs and designs[1], alpha)
     values, shares = designs or (design_effect.independent(n, m), design_effect.independent(*rows))
     if values.df == 0:
-        return measure_shares(name, "categorical", rows, counts, shares, alpha, _ONE_UNIT)
+        return measure_shares(name, "categorical", rows, counts, shares, alpha, ONE_UNIT)
     names = open_vocabulary.AllNames.read(found) if is_open(found) else None
     whole = names.total_variation if names else 0.0
     tests = [
@@ -201,10 +202,11 @@ def no_values(rows: Pair, missing: Pair, nan: Pair) -> str:
 
 def decide(measured: Sequence[Measured], alpha: float, correction: str) -> list[ColumnDrift]:
     """Decide columns, their p-values corrected over all of them."""
-    pvalues = {column.name: decision.combine_parts(column.parts) for column in measured if column.parts}
-    corrected = decision.correct_pvalues(list(pvalues.values()), correction)
-    pairs = dict(zip(pvalues, zip(pvalues.values(), corrected, strict=True), strict=True))
-    return [_column(column, pairs.get(column.name), alpha) for column in measured]
+    tested = [at for at, column in enumerate(measured) if column.parts]
+    pvalues = [decision.combine_parts(measured[at].parts) for at in tested]
+    corrected = decision.correct_pvalues(pvalues, correction)
+    pairs = dict(zip(tested, zip(pvalues, corrected, strict=True), strict=True))
+    return [_column(column, pairs.get(at), alpha) for at, column in enumerate(measured)]
 
 
 def _column(column: Measured, pvalues: tuple[float, float] | None, alpha: float) -> ColumnDrift:

@@ -16,6 +16,7 @@ from tidewheel import _native
 from tidewheel.drift import arguments
 from tidewheel.drift.reading import inputs
 from tidewheel.drift.report.records import Effect, Verdict
+from tidewheel.drift.statistics.results import SignificanceResult
 from tidewheel.drift.table import cautions, column_tests, decision, design_effect
 from tidewheel.drift.table.counted import BINS
 from tidewheel.drift.table.multivariate import directions
@@ -31,9 +32,9 @@ _TIE = 1e-9
 _IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class SlicedResult:
-    """Whether two tables differ along some direction through their columns.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SlicedResult(SignificanceResult):
+    """Whether two tables differ along some direction through their columns; it unpacks into statistic and p-value.
 
     Attributes:
         statistic: The largest statistic over all directions; see `sliced`.
@@ -57,8 +58,6 @@ class SlicedResult:
         warnings: What else a reader should know.
     """
 
-    statistic: float
-    pvalue: float
     loadings: dict[str, float]
     effect: Effect | None
     effect_loadings: dict[str, float]
@@ -74,6 +73,10 @@ class SlicedResult:
     permutations: int
     seed: int
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        told = f"statistic={self.statistic!r}, pvalue={self.pvalue!r}, verdict={self.verdict!r}"
+        return f"SlicedResult({told}, n={self.n}, m={self.m})"
 
 
 def sliced(
