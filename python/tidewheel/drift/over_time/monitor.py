@@ -4,7 +4,7 @@
 `bands` the bounds. For windows that are not independent rows of one law (seasons, days that differ) see `chunks`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from tidewheel.drift.profile import serialization
 from tidewheel.drift.profile.column_state import BESIDE, LACKING, Others
 from tidewheel.drift.profile.profile import Profile, Window
 from tidewheel.drift.table.counted import Counts
+from tidewheel.drift.table.rules import Rules, check_known
 from tidewheel.errors import InputError, UnknownNameError
 
 #: The part of a column that rows came without, or with another type.
@@ -138,12 +139,14 @@ class Monitor:
         run_length: Looks; for "run length" alone.
         threshold: Distance up to which the stream may stray, for all parts; 0 for any difference. By default that of
             verdicts: 0.1 for values, 0.05 for shares.
+        thresholds: The same for single columns and parts, as in `compare`; goes before `threshold`. There is no part
+            "tail": names are watched by `Names` in one.
         design_effect: Rows that count for one, at least 1; 1 takes rows as independent.
 
     Raises:
-        InputError: `alpha`, `run_length`, `threshold` or `design_effect` is out of range; the profile has no rows or no
+        InputError: `alpha`, `run_length`, a threshold or `design_effect` is out of range; the profile has no rows or no
             column that can be watched.
-        UnknownNameError: an unknown promise.
+        UnknownNameError: an unknown promise; `thresholds` with a part or a column that does not exist.
 
     Cost: per look O(columns x 100), some 0.3 ms per column, and O(distinct strings); memory O(log looks), after a year of
     hours 45 kB per column of numbers, 140 kB per column of strings.
@@ -172,6 +175,7 @@ class Monitor:
         alpha: float = 0.05,
         run_length: int = RUN_LENGTH,
         threshold: float | None = None,
+        thresholds: Mapping[str, float | Mapping[str, float]] | None = None,
         design_effect: float = 1.0,
     ) -> None:
         self._promise = Promise(promise, alpha, run_length)
@@ -182,15 +186,19 @@ class Monitor:
             raise InputError(f"`threshold` must lie in [0, 1); got {threshold}")
         if not 1 <= design_effect < np.inf:
             raise InputError(f"`design_effect` must be at least 1 and finite; got {design_effect}")
+        rules = Rules(alpha, arguments.read_thresholds(thresholds))
+        check_known(rules.thresholds, "`profile`", profile.columns)
         self._profile, self._threshold, self._design_effect = profile, threshold, design_effect
+        self._thresholds = {name: dict(rules.of(name).thresholds) for name in profile.columns}
         self._parts = sum(map(watching.count_parts, profile._columns))
         if not self._parts or not profile.n_rows:
             raise InputError(
                 f"`profile` must have rows and a column of numbers, times or strings; got {profile!r}"
             )
         error = self._promise.of_reference / self._parts
+        common = {} if threshold is None else dict.fromkeys(arguments.PARTS, threshold)
         self._columns = {
-            at: watching.watch(column, error, threshold, design_effect)
+            at: watching.watch(column, error, common | self._thresholds[column.name], design_effect)
             for at, column in enumerate(profile._columns)
             if not isinstance(column, Others)
         }
@@ -314,8 +322,8 @@ class Monitor:
         for at, levels in self._levels.items():
             self._levels[at] = [mine + its for mine, its in zip(levels, other._levels[at], strict=True)]
 
-    def _settings(self) -> tuple[str, Promise, float | None, float]:
-        return self._profile.id, self._promise, self._threshold, self._design_effect
+    def _settings(self) -> tuple[str, Promise, float | None, dict[str, dict[str, float]], float]:
+        return self._profile.id, self._promise, self._threshold, self._thresholds, self._design_effect
 
     def _shapes(self) -> list[tuple[int, ...]]:
         return [blocks.shape for levels in self._levels.values() for blocks in levels]
@@ -327,7 +335,10 @@ class Monitor:
         to.number(alpha_spending.PROMISES.index(self._promise.name))
         to.number(self._promise.run_length)
         threshold = np.nan if self._threshold is None else self._threshold
-        to.values(np.array([self._promise.alpha, threshold, self._design_effect]))
+        # Those of single columns follow where there are any: column by column, part by part.
+        own = [parts.get(part, np.nan) for parts in self._thresholds.values() for part in arguments.PARTS]
+        own = own if any(self._thresholds.values()) else []
+        to.values(np.array([self._promise.alpha, threshold, self._design_effect, *own]))
         to.number(self._looks)
         for levels in self._levels.values():
             to.number(len(levels))
@@ -351,15 +362,21 @@ class Monitor:
             )
         promise: PromiseName = "run length" if source.number(1) else "ever"
         run_length, settings = source.number(), source.values("f8")
-        if len(settings) != 3:
-            raise source.refuse(f"got {len(settings)} settings instead of 3")
-        alpha, threshold, design_effect = settings.tolist()
+        most = 3 + len(profile.columns) * len(arguments.PARTS)
+        if len(settings) not in (3, most):
+            raise source.refuse(f"got {len(settings)} settings instead of 3 or {most}")
+        alpha, threshold, design_effect, *own = settings.tolist()
+        of_parts = zip(*[iter(own)] * len(arguments.PARTS), strict=True)
         made = cls(
             profile,
             promise=promise,
             alpha=alpha,
             run_length=run_length,
             threshold=None if np.isnan(threshold) else threshold,
+            thresholds={
+                name: {p: t for p, t in zip(arguments.PARTS, parts, strict=True) if not np.isnan(t)}
+                for name, parts in zip(profile.columns, of_parts, strict=False)
+            },
             design_effect=design_effect,
         )
         made._looks = source.number()

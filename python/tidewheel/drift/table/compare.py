@@ -48,6 +48,7 @@ from tidewheel.drift.table.pairs import (
     sides_of,
     unreadable,
 )
+from tidewheel.drift.table.rules import Rule, Rules, check_known
 from tidewheel.drift.table.shapes import from_names
 from tidewheel.drift.table.unit_order import Order, OrderedUnits
 from tidewheel.errors import InputError
@@ -70,6 +71,7 @@ def compare(
     alpha: float = 0.05,
     correction: str = "bh",
     kinds: Mapping[str, str] | None = None,
+    thresholds: Mapping[str, float | Mapping[str, float]] | None = None,
     threads: int | None = None,
     compat: str | None = None,
     compat_methods: Mapping[str, str] | None = None,
@@ -84,11 +86,11 @@ def compare(
     is that of all names: with many rare ones it is wide, and the column is then `undecided` rather than `stable`. Missing,
     NaN and infinite shares are tested apart. Inside a column p-values are combined by Bonferroni, across columns corrected.
     A column is `drifted` if the corrected p-value is at most alpha *and* the effect's lower confidence bound is above its
-    threshold (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable` if all upper bounds are below, else `undecided`. A
-    column of which a side has no value is decided by these shares alone, and never `stable`. A column that one table lacks,
-    or has in another type, has the verdict `schema`; of another type are also times with a zone beside times without one,
-    and what can be read in one table alone. What cannot be computed (no rows, no value on either side, a type that no
-    statistic takes) is `not computed`, and says why.
+    threshold (0.1 for values, 0.05 for shares, or as `thresholds` says), `stable` if all upper bounds are below, else
+    `undecided`. A column of which a side has no value is decided by these shares alone, and never `stable`. A column that
+    one table lacks, or has in another type, has the verdict `schema`; of another type are also times with a zone beside
+    times without one, and what can be read in one table alone. What cannot be computed (no rows, no value on either side, a
+    type that no statistic takes) is `not computed`, and says why.
 
     Integers that are codes (of a status, a shop) have no order that means anything: declare them by `kinds`. Columns of a
     category type (of pandas or polars) are categorical by themselves. `DriftReport.warnings` names whole numbers that look
@@ -124,6 +126,10 @@ def compare(
         correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
         kinds: What columns are declared to be, by name: "categorical" (numbers and times become names) or "numeric"
             (strings and booleans become numbers; a column with a string that is none cannot be read).
+        thresholds: From where on a difference matters, per name of a column, or "*" for all: a number in (0, 1) for the
+            parts "values" and "tail", or a mapping of parts ("values", "tail", "missing", "nan", "infinite", "unseen") to
+            such numbers. Of numbers it is a Kolmogorov-Smirnov distance, of categories a total variation, else a
+            difference of shares. A column's own go before those of all, part by part; "tail" follows "values".
         threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
         compat: "evidently" or "nannyml", to show that tool's numbers too.
         compat_methods: That tool's method by kind of column ("numeric", "categorical"), by the tool's name for it; kinds
@@ -134,12 +140,12 @@ def compare(
 
     Raises:
         InputError: a column named in `columns` or `exclude` is in neither table, `columns` names none or none is left, the
-            unit's column is not in both, `alpha` lies outside (0, 1), the reference has one unit only, or `unit_order`
-            lacks a unit or names one twice.
-        InputTypeError: a table is of an unknown type, the unit's column has another type in each, or `columns` or
-            `exclude` is a string.
+            unit's column is not in both, `alpha` or a threshold lies outside (0, 1), the reference has one unit only, or
+            `unit_order` lacks a unit or names one twice.
+        InputTypeError: a table is of an unknown type, the unit's column has another type in each, `columns` or `exclude` is
+            a string, or a threshold is no number.
         UnknownNameError: an unknown `correction`, `unit_order` or statistic, `compat`, kind or method of `compat_methods`;
-            `kinds` with a kind or a column that does not exist.
+            `kinds` with a kind or a column that does not exist; `thresholds` with such a column or part.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` two more passes on one thread, and 5 to 60 ms
     a test of 80 units. With `compat` raw values
@@ -158,6 +164,7 @@ def compare(
         (('speed',), 'stable')
     """
     check_levels(alpha, correction)
+    rules = Rules(alpha, arguments.read_thresholds(thresholds))
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     asked = None if columns is None else arguments.read_names("columns", columns)
     unit = None if unit is None else arguments.read_name("unit", unit)
@@ -170,6 +177,7 @@ def compare(
         "current", current, columns=list(r_table) if read is None else read, exclude=unread, kinds=declared
     )
     inputs.check_declared(declared, r_table, c_table)
+    check_known(rules.thresholds, "`reference`", r_table, c_table)
     tables = {"reference": r_table, "current": c_table}
     names = choose_columns(tables, [name for name in r_table if name != unit], asked, left_out)
     differing = find_differing(names, r_table, c_table)
@@ -179,14 +187,14 @@ def compare(
         if unit is None
         else OrderedUnits.read(unit, fill(unit, pair_columns(unit, r_table, c_table)), unit_order)
     )
-    measured = differing | _measure(pairs, units, alpha, threads)
+    measured = differing | _measure(pairs, units, rules, threads)
     if "wasserstein" in wanted:
         measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
     decided = decide([measured[name].only(wanted) for name in names], alpha, correction)
     known = {*r_table, *left_out, unit}
     extra = [name for name in c_table if name not in known and columns is None]
     computed = [column for column in decided if column.name in pairs]
-    told = (*_warnings(units, extra), *cautions.warn(computed, pairs, declared, alpha))
+    told = (*_warnings(units, rules, extra), *cautions.warn(computed, pairs, declared, rules))
     if peers is not None:
         typed = {name: pair for name, pair in pairs.items() if is_comparable(*pair)}
         judged = peers.judge_columns(compat, r_table.source, c_table.source, typed, compat_methods)
@@ -218,10 +226,11 @@ def _import_peers(compat: str | None, methods: Mapping[str, str] | None) -> Modu
     return peers
 
 
-def _warnings(units: OrderedUnits | None, extra: list[str]) -> tuple[str, ...]:
+def _warnings(units: OrderedUnits | None, rules: Rules, extra: list[str]) -> tuple[str, ...]:
     found = []
     if units is None:
         found.append(INDEPENDENT)
+    found += rules.tell()
     found += name_further(extra)
     return tuple(found)
 
@@ -247,24 +256,24 @@ def _with_wasserstein(measured: Measured, pair: Pair, threads: int | None) -> Me
 
 
 def _measure(
-    pairs: Mapping[str, Pair], units: OrderedUnits | None, alpha: float, threads: int | None
+    pairs: Mapping[str, Pair], units: OrderedUnits | None, rules: Rules, threads: int | None
 ) -> dict[str, Measured]:
     measured = {}
     numeric = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in NUMERIC}
     categorical = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in CATEGORICAL}
     numbers = _native.compare_numeric(*sides_of(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
-        measured[name] = _measure_numbers(name, pair, found, units, alpha, threads)
+        measured[name] = _measure_numbers(name, pair, found, units, rules.of(name), threads)
     categories = _native.compare_categories(*sides_of(categorical), MOST_CATEGORIES, threads)
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
-        measured[name] = _measure_categories(name, pair, counted, units, alpha)
+        measured[name] = _measure_categories(name, pair, counted, units, rules.of(name))
     for name in pairs.keys() - measured.keys():
-        measured[name] = _measure_others(name, pairs[name], units, alpha, threads)
+        measured[name] = _measure_others(name, pairs[name], units, rules.of(name), threads)
     return measured
 
 
 def _measure_others(
-    name: str, pair: Pair, units: OrderedUnits | None, alpha: float, threads: int | None
+    name: str, pair: Pair, units: OrderedUnits | None, rule: Rule, threads: int | None
 ) -> Measured:
     """Measure a column of which a side has no value, or one that no statistic takes."""
     rows = (len(pair[0]), len(pair[1]))
@@ -288,9 +297,7 @@ def _measure_others(
     by_unit = None
     if units is not None and min(rows) > 0:
         by_unit = unit_tests.describe_missing(units.tables(pair, _count_rows_by_unit))
-    measured = measure_shares(
-        name, kind, rows, shares, None if by_unit is None else by_unit.designs[1], alpha
-    )
+    measured = measure_shares(name, kind, rows, shares, None if by_unit is None else by_unit.designs[1], rule)
     return measured if by_unit is None else unit_tests.retest(measured, by_unit)
 
 
@@ -299,7 +306,7 @@ def _measure_numbers(
     pair: Pair,
     found: _native.NumericComparison,
     units: OrderedUnits | None,
-    alpha: float,
+    rule: Rule,
     threads: int | None,
 ) -> Measured:
     by_unit = None
@@ -310,7 +317,7 @@ def _measure_numbers(
         tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
         by_unit = unit_tests.describe(tables, ordered=True)
     measured = measure_numbers(
-        name, NUMERIC[kind_of(pair)], found, None if by_unit is None else by_unit.designs, alpha
+        name, NUMERIC[kind_of(pair)], found, None if by_unit is None else by_unit.designs, rule
     )
     if by_unit is not None:
         measured = unit_tests.retest(measured, by_unit)
@@ -341,7 +348,7 @@ def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape
 
 
 def _measure_categories(
-    name: str, pair: Pair, found: _native.CategoryComparison, units: OrderedUnits | None, alpha: float
+    name: str, pair: Pair, found: _native.CategoryComparison, units: OrderedUnits | None, rule: Rule
 ) -> Measured:
     by_unit, held = None, None
     if units is not None and not (any(found.reference_counts) and any(found.current_counts)):
@@ -353,7 +360,7 @@ def _measure_categories(
         by_unit = unit_tests.describe(tables, ordered=False)
         if is_open(found):
             held = open_vocabulary.hold_out_units(_number_names(pair), units.places, by_unit.phi)
-    measured = measure_categories(name, found, None if by_unit is None else by_unit.designs, alpha, held)
+    measured = measure_categories(name, found, None if by_unit is None else by_unit.designs, rule, held)
     if by_unit is not None:
         measured = unit_tests.retest(measured, by_unit, held)
     return replace(measured, shape=None if measured.problem else _shape_of_categories(found, pair[0].dtype))
