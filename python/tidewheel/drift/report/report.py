@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tidewheel.drift.report import junit, page
 from tidewheel.drift.report.markup import shorten
 from tidewheel.drift.report.records import ColumnDrift, PeerDrift
+from tidewheel.drift.report.text import align
 from tidewheel.errors import InputError, MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class DriftReport:
             >>> "<h1>1 of 1 column drifted</h1>" in text
             True
         """
-        return _write(path, page.render_page(self.columns, self._facts(), self.warnings))
+        return write(path, page.render_page(self.columns, self._facts(), self.warnings))
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the 30 most urgent columns, without scripts."""
@@ -191,7 +192,7 @@ class DriftReport:
             >>> text.count("<failure")
             1
         """
-        return _write(path, junit.render(self.columns, self._facts(), fail_on))
+        return write(path, junit.render(self.columns, self._facts(), fail_on))
 
     def _facts(self) -> list[tuple[str, str]]:
         unit = "none: each row alone"
@@ -251,11 +252,7 @@ class DriftReport:
                     *([_says(column.peer)] if column.peer else []),
                 ]
             )
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        ]
+        table = align(lines)
         some, differ = page.count_drifted(self.columns), page.count_schema(self.columns)
         rows = f"{self.n_reference:,} reference rows, {self.n_current:,} current rows"
         head = [f"{some} drifted{differ} ({rows})", f"False alarms: {self._promise()}."]
@@ -346,7 +343,8 @@ def _says(peer: PeerDrift) -> str:
     return f"{'drifted' if peer.drifted else 'not drifted'}: {peer.method} {peer.score:.4g}{against}"
 
 
-def _write(path: PathLike[str] | str | None, text: str) -> str:
+def write(path: PathLike[str] | str | None, text: str) -> str:
+    """Write a text to a file if a path is given, and return it; raises InputError if it cannot be written."""
     try:
         if path is not None:
             with open(path, "w", encoding="utf-8") as file:
