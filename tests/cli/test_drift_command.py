@@ -231,6 +231,86 @@ def test_segments_that_cannot_be_compared_are_no_pass(tidewheel: Command, tmp_pa
     assert "nothing could be compared: 'l': the type List(Int64)" in told.err
 
 
+LIMITS = {
+    "limits.toml": '"*" = 0.25\n[x]\nvalues = 0.3\nmissing = 0.01\n[at]\ntail = 0.5\n',
+    "limits.json": '{"*": 0.25, "x": {"values": 0.3, "missing": 0.01}, "at": {"tail": 0.5}}',
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("reference", ["reference.parquet", "january"])
+def test_thresholds_come_from_a_file(
+    tidewheel: Command, tables: Path, tmp_path: Path, reference: str, name: str
+) -> None:
+    sides = tables / reference, tables / "moved.parquet"
+    assert tidewheel("drift", *sides).code == 1
+    (tmp_path / name).write_text(LIMITS[name], encoding="utf-8")
+    # Columns that are left out may have thresholds too.
+    told = tidewheel(
+        "drift",
+        *sides,
+        "--thresholds",
+        tmp_path / name,
+        "--exclude",
+        "at",
+        "--json",
+        tmp_path / "report.json",
+    )
+    assert (told.code, told.err) == (0, "")
+    for words in ("all columns values 0.25, tail 0.25", "'x' values 0.3, missing 0.01"):
+        assert words in told.out
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {one["name"]: one["effect"]["threshold"] for one in report["columns"]} == {"x": 0.3, "route": 0.25}
+
+
+BAD_LIMITS = {
+    "part.toml": ("[x]\nmising = 0.1", "part.toml: `thresholds['x']` must name parts of 'values', 'tail', 'missing'"),
+    "range.json": ('{"x": {"nan": 2}}', "range.json: `thresholds['x']['nan']` must lie between 0 and 1; got 2"),
+    "nan.toml": ("x = nan", "nan.toml: `thresholds['x']` must lie between 0 and 1; got nan"),
+    "word.toml": ('x = "0.1"', "word.toml: `thresholds['x']` must be a number; got '0.1'"),
+    "column.toml": ("z = 0.1", "column.toml: `thresholds` must name columns of WHOSE; it has 'x', 'route', 'at', not 'z'"),
+    "list.json": ("[0.1]", "list.json: `thresholds` must map names of columns to thresholds; got [0.1]"),
+    "twice.json": ('{"x": 0.1, "x": 0.2}', "twice.json must be JSON in UTF-8: it names 'x' twice"),
+    "twice.toml": ("x = 0.1\nx = 0.2", "twice.toml must be TOML in UTF-8: Cannot overwrite a value"),
+    "broken.json": ("{", "broken.json must be JSON in UTF-8"),
+    "limits.yaml": ("x: 0.1", "must be a file that ends in .toml or .json; got limits.yaml"),
+    "bytes.toml": ("x = 0.1 # \udcff", "bytes.toml must be TOML in UTF-8"),
+    "nowhere.toml": (None, "cannot read nowhere.toml: No such file or directory"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reference", ["reference.parquet", "january"])
+@pytest.mark.parametrize(("name", "case"), BAD_LIMITS.items(), ids=BAD_LIMITS.keys())
+def test_wrong_thresholds_name_file_key_and_value(
+    tidewheel: Command,
+    tables: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reference: str,
+    name: str,
+    case: tuple[str | None, str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, words = case
+    if text is not None:
+        Path(name).write_text(text, encoding="utf-8", errors="surrogateescape")
+    told = tidewheel(
+        "drift", tables / reference, tables / "moved.parquet", "--thresholds", name, "--json", "out.json"
+    )
+    assert (told.code, told.out, Path("out.json").exists()) == (2, "", False)
+    whose = f"the profile {tables / 'january'}" if reference == "january" else str(tables / reference)
+    assert words.replace("WHOSE", whose) in told.err
+
+
+def test_the_file_of_thresholds_is_not_written_over(tidewheel: Command, tables: Path, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.json"
+    limits.write_text('{"x": 0.3}', encoding="utf-8")
+    sides = tables / "reference.parquet", tables / "moved.parquet"
+    told = tidewheel("drift", *sides, "--thresholds", limits, "--json", limits)
+    assert (told.code, limits.read_text(encoding="utf-8")) == (2, '{"x": 0.3}')
+    assert "another file of this command is there" in told.err
+
+
 WRONG = {
     "nothing shared": ("drift january other.parquet", "a column of the reference, which has 'x', 'route', 'at'; it has 'y'"),
     "nothing shared by tables": ("drift reference.parquet other.parquet", "other.parquet must have a column of"),

@@ -16,7 +16,7 @@ NAMES = {
     "Shape", "Window", "anderson_darling", "chi_square", "compare", "cramer_von_mises", "energy_distance", "fit_bins",
     "g_test", "hellinger", "histogram", "jensen_shannon", "kl_divergence", "ks", "l_infinity", "psi", "scan",
     "total_variation", "wasserstein",
-    "ChunkComparison", "ChunkThresholds", "ColumnLook", "Look", "Monitor",
+    "ChunkComparison", "ChunkThresholds", "ColumnLook", "History", "Look", "Monitor",
     "SegmentedReport", "SignificanceResult", "SlicedResult", "sliced",
 }  # fmt: skip
 

@@ -248,6 +248,13 @@ def compare_files(
     numeric: Numeric = None,
     null_values: NullValues = None,
     decimal_comma: DecimalComma = False,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(
+            help='TOML or JSON file that says from where on a difference matters: per column, or "*" for all, a number in '
+            "(0, 1), or a table of parts (values, tail, missing, nan, infinite, unseen) to numbers."
+        ),
+    ] = None,
 ) -> None:
     """Compare two tables column by column: exit 0 when stable, 1 when drifted, 2 on wrong use, with nothing written.
 
@@ -263,7 +270,17 @@ def compare_files(
     kinds = _declare(categorical, numeric)
     text = TextOptions(tuple(_split(null_values) or ()), decimal_comma)
     choice = Choice(
-        _split(columns), _split(exclude), unit, alpha, correction, threads, compat, kinds, text, _split(by)
+        _split(columns),
+        _split(exclude),
+        unit,
+        alpha,
+        correction,
+        threads,
+        compat,
+        kinds,
+        text,
+        _split(by),
+        thresholds,
     )
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}

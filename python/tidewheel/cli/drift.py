@@ -12,8 +12,10 @@ import typer
 
 from tidewheel import drift
 from tidewheel.cli.outputs import check_outputs, write_outputs
+from tidewheel.cli.thresholds import check_columns, read_thresholds
 from tidewheel.data.tables import STANDARD_INPUT, find_files, read_table, reading, scan_table
 from tidewheel.data.text import TextOptions
+from tidewheel.drift.arguments import ALL_COLUMNS
 from tidewheel.drift.profile.serialization import is_sealed
 from tidewheel.drift.report.junit import FAILING
 from tidewheel.errors import InputError
@@ -46,6 +48,7 @@ class Choice:
         kinds: What columns are declared to be, by name.
         text: How text is to be read.
         by: The columns whose values split the rows into segments; None for whole tables.
+        thresholds: File of thresholds per column; None for the defaults.
     """
 
     columns: Sequence[str] | None
@@ -58,6 +61,7 @@ class Choice:
     kinds: Mapping[str, str] = field(default_factory=dict)
     text: TextOptions = field(default_factory=TextOptions)
     by: Sequence[str] | None = None
+    thresholds: Path | None = None
 
 
 def compare_tables(
@@ -79,7 +83,8 @@ def compare_tables(
     if len(printed) > 1:
         raise InputError(f"`-` can stand for one output only; got it for {' and '.join(printed)}")
     files = {form: path for form, path in outputs.items() if form not in printed}
-    check_outputs(list(files.values()), _inputs(reference, current))
+    settings = [] if choice.thresholds is None else [choice.thresholds]
+    check_outputs(list(files.values()), [*_inputs(reference, current), *settings])
     if reference == current == STANDARD_INPUT:
         raise InputError("`-` can stand for one table only; got it for both")
     report = _compare(reference, current, choice)
@@ -150,9 +155,12 @@ def _inputs(*tables: Path) -> list[Path]:
 
 def _compare(reference: Path, current: Path, choice: Choice) -> Report:
     profile = _load_profile(reference)
+    thresholds = {} if choice.thresholds is None else read_thresholds(choice.thresholds)
     if profile is None:
         sides = read_table(reference, choice.text), read_table(current, choice.text)
         _check_shared(sides[0].columns, sides[1].columns, current)
+        if choice.thresholds is not None:
+            check_columns(choice.thresholds, thresholds, str(reference), sides[0].columns, sides[1].columns)
         return drift.compare(
             *sides,
             columns=choice.columns,
@@ -162,6 +170,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> Report:
             alpha=choice.alpha,
             correction=choice.correction,
             kinds=choice.kinds,
+            thresholds=thresholds,
             threads=choice.threads,
             compat=choice.compat,
         )
@@ -195,8 +204,17 @@ def _compare(reference: Path, current: Path, choice: Choice) -> Report:
         if not kept:
             raise InputError("`--exclude` must leave at least one column; got all of them")
         chosen = chosen.select(kept)
+    if choice.thresholds is not None:
+        check_columns(choice.thresholds, thresholds, f"the profile {reference}", profile.columns)
     window = _scan(current, chosen, choice)
-    return chosen.compare(window, alpha=choice.alpha, correction=choice.correction)
+    known = {ALL_COLUMNS, *chosen.columns}
+    return chosen.compare(
+        window,
+        alpha=choice.alpha,
+        correction=choice.correction,
+        # Columns left out here may have thresholds too, as in two tables.
+        thresholds={name: parts for name, parts in thresholds.items() if name in known},
+    )
 
 
 def _load_profile(path: Path) -> "drift.Profile | None":

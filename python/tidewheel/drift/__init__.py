@@ -25,7 +25,9 @@ from tidewheel import _native as _native
 
 if TYPE_CHECKING:
     from tidewheel.drift.over_time.chunks import ChunkComparison, ChunkThresholds
-    from tidewheel.drift.over_time.monitor import ColumnLook, Look, Monitor
+    from tidewheel.drift.over_time.history import History
+    from tidewheel.drift.over_time.looks import ColumnLook, Look
+    from tidewheel.drift.over_time.monitor import Monitor
     from tidewheel.drift.profile.profile import Profile, Window
     from tidewheel.drift.profile.scan import scan
     from tidewheel.drift.report.records import ColumnDrift, Effect, PartDrift, PeerDrift, Shape
@@ -69,14 +71,15 @@ _HOMES = {
     "ChunkComparison": "over_time.chunks",
     "ChunkThresholds": "over_time.chunks",
     "ColumnDrift": "report.records",
-    "ColumnLook": "over_time.monitor",
+    "ColumnLook": "over_time.looks",
     "ContingencyResult": "statistics.results",
     "DistanceResult": "statistics.results",
     "DivergenceResult": "statistics.results",
     "DriftReport": "report.report",
     "Effect": "report.records",
+    "History": "over_time.history",
     "KsResult": "statistics.results",
-    "Look": "over_time.monitor",
+    "Look": "over_time.looks",
     "Monitor": "over_time.monitor",
     "PartDrift": "report.records",
     "PeerDrift": "report.records",
@@ -123,6 +126,7 @@ __all__ = [
     "DivergenceResult",
     "DriftReport",
     "Effect",
+    "History",
     "KsResult",
     "Look",
     "Monitor",

@@ -15,6 +15,10 @@ from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: What a column can be declared to be.
 DECLARED = ("categorical", "numeric")
+#: The tests inside a column, by the names that reports have for them.
+PARTS = ("values", "tail", "missing", "nan", "infinite", "unseen")
+#: Stands for all columns where something is set per column.
+ALL_COLUMNS = "*"
 
 
 def check_choice(argument: str, value: object, known: Sequence[str]) -> None:
@@ -113,3 +117,45 @@ def read_kinds(kinds: object) -> dict[str, str]:
     for name, kind in found.items():
         check_choice(f"kinds[{name!r}]", kind, DECLARED)
     return found
+
+
+def read_thresholds(thresholds: object) -> dict[str, dict[str, float]]:
+    """Read thresholds per column and part; nothing for None.
+
+    Args:
+        thresholds: Per name of a column, or "*" for all columns, a number in (0, 1), which is that of the parts "values" and
+            "tail", or a mapping of parts (`PARTS`) to such numbers.
+
+    Returns:
+        Thresholds by part, by the names of columns.
+
+    Raises:
+        InputTypeError: `thresholds` is no mapping, a key names no column, or a threshold is no number.
+        InputError: a threshold lies outside (0, 1).
+        UnknownNameError: an unknown part.
+
+    Example:
+        >>> read_thresholds({"*": 0.2, "lane": {"missing": 0.01}})
+        {'*': {'values': 0.2, 'tail': 0.2}, 'lane': {'missing': 0.01}}
+    """
+    if thresholds is None:
+        return {}
+    if not isinstance(thresholds, Mapping):
+        raise InputTypeError(f"`thresholds` must map names of columns to thresholds; got {thresholds!r}")
+    return {
+        (name := read_name("thresholds", key)): _read_parts(f"thresholds[{name!r}]", found)
+        for key, found in thresholds.items()
+    }
+
+
+def _read_parts(argument: str, found: object) -> dict[str, float]:
+    if not isinstance(found, Mapping):
+        check_share(argument, found)
+        return dict.fromkeys(("values", "tail"), float(found))  # type: ignore[arg-type]
+    for part, threshold in found.items():
+        if part not in PARTS:
+            raise UnknownNameError(
+                f"`{argument}` must name parts of {', '.join(map(repr, PARTS))}; got {part!r}"
+            )
+        check_share(f"{argument}[{part!r}]", threshold)
+    return {part: float(threshold) for part, threshold in found.items()}

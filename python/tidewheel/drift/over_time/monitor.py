@@ -1,11 +1,13 @@
 """A stream watched against a reference, look after look, with a promise about false alarms.
 
-`Monitor` is the state, `Look` what it says of one window. `watching` has single columns, `alpha_spending` the promises,
-`bands` the bounds. For windows that are not independent rows of one law (seasons, days that differ) see `chunks`.
+`Monitor` is the state; what it says of one window is in `looks`, of all of them in `history`. `watching` has single columns,
+`alpha_spending` the promises, `bands` the bounds. For windows that are not independent rows of one law (seasons, days that
+differ) see `chunks`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -13,92 +15,23 @@ import numpy as np
 from tidewheel.drift import arguments
 from tidewheel.drift.over_time import alpha_spending, watching
 from tidewheel.drift.over_time.alpha_spending import Promise, PromiseName
+from tidewheel.drift.over_time.history import History
+from tidewheel.drift.over_time.looks import SCHEMA, ColumnLook, Look, read_looks, write_looks
 from tidewheel.drift.profile import serialization
 from tidewheel.drift.profile.column_state import BESIDE, LACKING, Others
 from tidewheel.drift.profile.profile import Profile, Window
 from tidewheel.drift.table.counted import Counts
-from tidewheel.errors import InputError, UnknownNameError
+from tidewheel.drift.table.rules import Rules, check_known
+from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
-#: The part of a column that rows came without, or with another type.
-SCHEMA = "schema"
 #: Ten years of hours.
 RUN_LENGTH = 87_600
+#: Looks that a monitor keeps unless told otherwise: six weeks of hours.
+KEEP_LOOKS = 1_000
+#: More of them take more memory than their charts show.
+MOST_KEPT = 1_000_000
 #: More levels than any stream of looks can fill.
 _MOST_LEVELS = 46
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnLook:
-    """What one look says of one column: its part and segment that come nearest to an alarm, or go furthest beyond.
-
-    Attributes:
-        name: Name of the column.
-        alarm: Whether the lower bound is above the threshold.
-        part: "values", "missing", "nan", "infinite" or "unseen"; "schema" where rows of the look came without the column, or
-            with another type.
-        looks: Looks of the segment, which ends with this look.
-        rows: Its rows.
-        distance: Its distance from the reference sample: Kolmogorov-Smirnov D at up to 101 borders for numbers, total
-            variation for strings, a difference of shares else.
-        lower: Lower bound of its law's distance from the reference's law, at least 0. All lower bounds of all looks hold
-            together with probability 1 - alpha ("ever").
-        threshold: Distance up to which the stream may stray.
-    """
-
-    name: str
-    alarm: bool
-    part: str
-    looks: int
-    rows: int
-    distance: float
-    lower: float
-    threshold: float
-
-    @property
-    def sentence(self) -> str:
-        """One sentence: what was found, how surely, and over how many looks."""
-        if self.part == SCHEMA:
-            return (
-                f"schema: {self.rows:,} rows of the last look came without this column, or with another type."
-            )
-        side = "above" if self.alarm else "not above"
-        looks = "the last look" if self.looks == 1 else f"the last {self.looks:,} looks"
-        return (
-            f"{self.part}: over {looks} ({self.rows:,} rows) the distance to the reference is {self.distance:.3g}, at "
-            f"least {self.lower:.3g} beyond sampling error, which is {side} {self.threshold:g}."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a monitor says when it has seen one more window.
-
-    Attributes:
-        number: Looks so far, this one included.
-        rows: Rows of the window.
-        alarm: Whether any column alarms.
-        columns: What is known per column, in the order of the profile.
-        promise: What is promised about false alarms, in one sentence.
-    """
-
-    number: int
-    rows: int
-    alarm: bool
-    columns: tuple[ColumnLook, ...]
-    promise: str
-
-    @property
-    def drifted(self) -> tuple[str, ...]:
-        """Names of the columns that alarm."""
-        return tuple(column.name for column in self.columns if column.alarm)
-
-    def __getitem__(self, name: str) -> ColumnLook:
-        """Give a column by its name; raise UnknownNameError if it is not watched."""
-        for column in self.columns:
-            if column.name == name:
-                return column
-        known = ", ".join(repr(column.name) for column in self.columns)
-        raise UnknownNameError(f"`name` must be one of {known}; got {name!r}")
 
 
 class Monitor:
@@ -138,12 +71,15 @@ class Monitor:
         run_length: Looks; for "run length" alone.
         threshold: Distance up to which the stream may stray, for all parts; 0 for any difference. By default that of
             verdicts: 0.1 for values, 0.05 for shares.
+        thresholds: The same for single columns and parts, as in `compare`; goes before `threshold`. There is no part
+            "tail": names are watched by `Names` in one.
         design_effect: Rows that count for one, at least 1; 1 takes rows as independent.
+        keep_looks: The last so many looks are kept for `history`, some 0.3 kB per look and column; 0 for none.
 
     Raises:
-        InputError: `alpha`, `run_length`, `threshold` or `design_effect` is out of range; the profile has no rows or no
-            column that can be watched.
-        UnknownNameError: an unknown promise.
+        InputError: `alpha`, `run_length`, a threshold, `design_effect` or `keep_looks` is out of range; the profile has no
+            rows or no column that can be watched.
+        UnknownNameError: an unknown promise; `thresholds` with a part or a column that does not exist.
 
     Cost: per look O(columns x 100), some 0.3 ms per column, and O(distinct strings); memory O(log looks), after a year of
     hours 45 kB per column of numbers, 140 kB per column of strings.
@@ -172,7 +108,9 @@ class Monitor:
         alpha: float = 0.05,
         run_length: int = RUN_LENGTH,
         threshold: float | None = None,
+        thresholds: Mapping[str, float | Mapping[str, float]] | None = None,
         design_effect: float = 1.0,
+        keep_looks: int = KEEP_LOOKS,
     ) -> None:
         self._promise = Promise(promise, alpha, run_length)
         arguments.check_instance("profile", profile, Profile)
@@ -182,20 +120,28 @@ class Monitor:
             raise InputError(f"`threshold` must lie in [0, 1); got {threshold}")
         if not 1 <= design_effect < np.inf:
             raise InputError(f"`design_effect` must be at least 1 and finite; got {design_effect}")
+        arguments.check_whole("keep_looks", keep_looks)
+        if not 0 <= keep_looks <= MOST_KEPT:
+            raise InputError(f"`keep_looks` must lie between 0 and {MOST_KEPT:,}; got {keep_looks}")
+        rules = Rules(alpha, arguments.read_thresholds(thresholds))
+        check_known(rules.thresholds, "`profile`", profile.columns)
         self._profile, self._threshold, self._design_effect = profile, threshold, design_effect
+        self._thresholds = {name: dict(rules.of(name).thresholds) for name in profile.columns}
         self._parts = sum(map(watching.count_parts, profile._columns))
         if not self._parts or not profile.n_rows:
             raise InputError(
                 f"`profile` must have rows and a column of numbers, times or strings; got {profile!r}"
             )
         error = self._promise.of_reference / self._parts
+        common = {} if threshold is None else dict.fromkeys(arguments.PARTS, threshold)
         self._columns = {
-            at: watching.watch(column, error, threshold, design_effect)
+            at: watching.watch(column, error, common | self._thresholds[column.name], design_effect)
             for at, column in enumerate(profile._columns)
             if not isinstance(column, Others)
         }
         self._levels: dict[int, watching.Levels] = {at: [] for at in self._columns}
         self._looks = 0
+        self._kept: deque[Look] = deque(maxlen=keep_looks)
 
     @property
     def profile(self) -> Profile:
@@ -217,19 +163,30 @@ class Monitor:
         """What is promised about false alarms, in one sentence."""
         return self._promise.sentence
 
-    def observe(self, current: Any) -> Look:
+    @property
+    def history(self) -> History:
+        """The looks that were kept, oldest first: as a table, a summary, and a page with charts.
+
+        After `merge` these are the looks of this monitor alone.
+        """
+        return History(self._kept, self.columns, self.promise, self._looks - len(self._kept))
+
+    def observe(self, current: Any, *, at: str | date | None = None) -> Look:
         """Look at one more window of the stream.
 
         Args:
             current: A `Window` of the monitor's profile with the rows since the last look, or a table with its columns.
+            at: When or what the window was: a text, or a date or time, which is written as ISO does, to the second. It is
+                shown in `history`, and nothing depends on it.
 
         Returns:
             What the look says.
 
         Raises:
             InputError: the window has another profile; then there was no look.
-            InputTypeError: a table of an unknown type; then there was no look.
+            InputTypeError: a table of an unknown type, or `at` is no text or time; then there was no look.
         """
+        label = _read_label(at)
         window = current
         if not isinstance(window, Window):
             window = self._profile.window()
@@ -241,20 +198,23 @@ class Monitor:
         vectors = window.counts()
         self._looks += 1
         columns = tuple(self._observe(at, vectors[at]) for at in self._columns)
-        return Look(
+        look = Look(
             number=self._looks,
             rows=int(vectors[0].sum()),
             alarm=any(column.alarm for column in columns),
             columns=columns,
             promise=self.promise,
+            at=label,
         )
+        self._kept.append(look)
+        return look
 
     def _observe(self, at: int, vector: Counts) -> ColumnLook:
         column = self._columns[at]
         differing = int(vector[LACKING:BESIDE].sum())
         segments = list(watching.advance(self._levels[at], column.keep(vector), self._looks))
         judged = watching.judge(column, segments, self._promise, self._parts, self._design_effect)
-        first = max(judged, key=lambda one: float(one.lower) - one.part.threshold)
+        first = max(judged, key=_urgency)
         look = ColumnLook(
             name=column.name,
             alarm=bool(first.alarm),
@@ -314,8 +274,8 @@ class Monitor:
         for at, levels in self._levels.items():
             self._levels[at] = [mine + its for mine, its in zip(levels, other._levels[at], strict=True)]
 
-    def _settings(self) -> tuple[str, Promise, float | None, float]:
-        return self._profile.id, self._promise, self._threshold, self._design_effect
+    def _settings(self) -> tuple[str, Promise, float | None, dict[str, dict[str, float]], float]:
+        return self._profile.id, self._promise, self._threshold, self._thresholds, self._design_effect
 
     def _shapes(self) -> list[tuple[int, ...]]:
         return [blocks.shape for levels in self._levels.values() for blocks in levels]
@@ -327,12 +287,17 @@ class Monitor:
         to.number(alpha_spending.PROMISES.index(self._promise.name))
         to.number(self._promise.run_length)
         threshold = np.nan if self._threshold is None else self._threshold
-        to.values(np.array([self._promise.alpha, threshold, self._design_effect]))
+        # Those of single columns follow where there are any: column by column, part by part.
+        own = [parts.get(part, np.nan) for parts in self._thresholds.values() for part in arguments.PARTS]
+        own = own if any(self._thresholds.values()) else []
+        to.values(np.array([self._promise.alpha, threshold, self._design_effect, *own]))
         to.number(self._looks)
         for levels in self._levels.values():
             to.number(len(levels))
             for blocks in levels:
                 to.counts(blocks.ravel())
+        to.number(self._kept.maxlen or 0)
+        write_looks(to, self._kept)
         return serialization.seal("monitor", to.body())
 
     @classmethod
@@ -351,20 +316,30 @@ class Monitor:
             )
         promise: PromiseName = "run length" if source.number(1) else "ever"
         run_length, settings = source.number(), source.values("f8")
-        if len(settings) != 3:
-            raise source.refuse(f"got {len(settings)} settings instead of 3")
-        alpha, threshold, design_effect = settings.tolist()
+        most = 3 + len(profile.columns) * len(arguments.PARTS)
+        if len(settings) not in (3, most):
+            raise source.refuse(f"got {len(settings)} settings instead of 3 or {most}")
+        alpha, threshold, design_effect, *own = settings.tolist()
+        of_parts = zip(*[iter(own)] * len(arguments.PARTS), strict=True)
         made = cls(
             profile,
             promise=promise,
             alpha=alpha,
             run_length=run_length,
             threshold=None if np.isnan(threshold) else threshold,
+            thresholds={
+                name: {p: t for p, t in zip(arguments.PARTS, parts, strict=True) if not np.isnan(t)}
+                for name, parts in zip(profile.columns, of_parts, strict=False)
+            },
             design_effect=design_effect,
         )
         made._looks = source.number()
         for at, column in made._columns.items():
             made._levels[at] = [_read_sums(source, column) for _ in range(source.number(_MOST_LEVELS))]
+        keep = source.number(MOST_KEPT)
+        made._kept = deque(
+            read_looks(source, made.columns, made.promise, min(keep, made._looks)), maxlen=keep
+        )
         source.end()
         return made
 
@@ -372,7 +347,18 @@ class Monitor:
         return Monitor.from_bytes, (self._profile, self.to_bytes())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Monitor) and self.to_bytes() == other.to_bytes()
+        """Say whether both would say the same of whatever comes next; what they kept of their looks does not matter."""
+        return (
+            isinstance(other, Monitor)
+            and self._settings() == other._settings()
+            and self._looks == other._looks
+            and self._shapes() == other._shapes()
+            and all(
+                np.array_equal(mine, its)
+                for at, levels in self._levels.items()
+                for mine, its in zip(levels, other._levels[at], strict=True)
+            )
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -380,6 +366,19 @@ class Monitor:
         return (
             f"Monitor({len(self._columns)} columns, {self._looks:,} looks, profile {self._profile.id[:12]})"
         )
+
+
+def _urgency(one: watching.Judged) -> tuple[float, float]:
+    """Rank parts and segments: by how far the lower bound is beyond the threshold, then by the distance itself."""
+    return max(0.0, float(one.lower)) - one.part.threshold, float(one.distance) - one.part.threshold
+
+
+def _read_label(at: str | date | None) -> str:
+    if at is None or isinstance(at, str):
+        return at or ""
+    if not isinstance(at, date):
+        raise InputTypeError(f"`at` must be a text, a date or a time; got {at!r}")
+    return at.isoformat(" ", "seconds") if isinstance(at, datetime) else at.isoformat()
 
 
 def _read_sums(source: serialization.Reader, column: watching.Watched) -> Counts:

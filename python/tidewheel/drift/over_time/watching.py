@@ -7,7 +7,7 @@ and that of the segment, at any number of rows (`bands`); `alpha_spending` has t
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -293,13 +293,15 @@ def count_parts(column: Profiled) -> int:
     return 4 if isinstance(column, Numbers) else 3
 
 
-def watch(column: Numbers | Words, error: float, threshold: float | None, design_effect: float) -> Watched:
+def watch(
+    column: Numbers | Words, error: float, thresholds: Mapping[str, float], design_effect: float
+) -> Watched:
     """Learn a column.
 
     Args:
         column: The column of a profile.
         error: What each part's bands of the reference may fail with.
-        threshold: Distance up to which the stream may stray; None for the thresholds of verdicts.
+        thresholds: Distance up to which the stream may stray, by part; those of verdicts where it is not given.
         design_effect: Rows that count for one.
 
     Returns:
@@ -307,40 +309,40 @@ def watch(column: Numbers | Words, error: float, threshold: float | None, design
     """
     x = math.log(1 / error)
     if isinstance(column, Numbers):
-        return _watch_numbers(column, x, threshold, design_effect)
-    return _watch_words(column, x, threshold, design_effect)
+        return _watch_numbers(column, x, thresholds, design_effect)
+    return _watch_words(column, x, thresholds, design_effect)
 
 
-def _watch_numbers(column: Numbers, x: float, threshold: float | None, design_effect: float) -> Watched:
+def _watch_numbers(
+    column: Numbers, x: float, thresholds: Mapping[str, float], design_effect: float
+) -> Watched:
     keep = functools.partial(keep_numbers, starts=_group(column.reference))
     kept = keep(column.reference)
-    of_values, of_shares = _thresholds(threshold, DISTANCE_THRESHOLD)
     parts: list[Part] = []
     if kept[-1]:
+        of_values = thresholds.get("values", DISTANCE_THRESHOLD)
         parts.append(Line.fit(kept, x, design_effect, of_values))
     for name, places in (("missing", MISSING), ("nan", NAN), ("infinite", INFINITE)):
-        parts.append(Share.fit(name, places, ROWS_OF_NUMBERS, kept, x, design_effect, of_shares))
+        of_share = thresholds.get(name, SHARE_THRESHOLD)
+        parts.append(Share.fit(name, places, ROWS_OF_NUMBERS, kept, x, design_effect, of_share))
     return Watched(column.name, keep, tuple(parts), len(kept))
 
 
-def _watch_words(column: Words, x: float, threshold: float | None, design_effect: float) -> Watched:
+def _watch_words(column: Words, x: float, thresholds: Mapping[str, float], design_effect: float) -> Watched:
     keep = KeepWords.fit(column)
     kept = keep(column.reference)
-    of_values, of_shares = _thresholds(threshold, VARIATION_THRESHOLD)
     parts: list[Part] = []
     rows = int(_pick(kept, VALUES_OF_WORDS))
     if rows:
+        of_values = thresholds.get("values", VARIATION_THRESHOLD)
         parts.append(Names.fit(kept, x, design_effect, of_values))
         once = int((column.counts == 1).sum())
         most = bands.most_unseen(x, once, rows / design_effect)
-        expected = np.array(once / rows)
-        parts.append(Share("unseen", UNSEEN, VALUES_OF_WORDS, expected, np.zeros(()), most, of_shares))
-    parts.append(Share.fit("missing", MISSING, ROWS_OF_WORDS, kept, x, design_effect, of_shares))
+        expected, of_unseen = np.array(once / rows), thresholds.get("unseen", SHARE_THRESHOLD)
+        parts.append(Share("unseen", UNSEEN, VALUES_OF_WORDS, expected, np.zeros(()), most, of_unseen))
+    of_missing = thresholds.get("missing", SHARE_THRESHOLD)
+    parts.append(Share.fit("missing", MISSING, ROWS_OF_WORDS, kept, x, design_effect, of_missing))
     return Watched(column.name, keep, tuple(parts), len(kept))
-
-
-def _thresholds(threshold: float | None, of_values: float) -> tuple[float, float]:
-    return (of_values, SHARE_THRESHOLD) if threshold is None else (threshold, threshold)
 
 
 def _group(reference: Counts) -> Counts:

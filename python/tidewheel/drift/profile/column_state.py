@@ -24,6 +24,7 @@ from tidewheel.drift.table.counted import BINS, CategoryCounts, Counts, NumberCo
 from tidewheel.drift.table.measured import Measured, measure_shares, not_supported
 from tidewheel.drift.table.open_vocabulary import BUCKETS
 from tidewheel.drift.table.pairs import CATEGORICAL, NUMERIC, count_row_kinds, name_kind
+from tidewheel.drift.table.rules import Rule
 
 #: Entries of a vector before the places: missing, NaN, minus and plus infinity, and rows without the column or with another.
 BESIDE = 6
@@ -320,7 +321,7 @@ class Others:
         """Learn a column."""
         return cls(column.name, column.dtype, column.kind, _count_parts(column, 1, None), column.reason)
 
-    def measure(self, current: Counts, alpha: float) -> Measured:
+    def measure(self, current: Counts, rule: Rule) -> Measured:
         """Test the missing share of a column without a value in the reference; of others say that nothing is computed."""
         r, c = _parts(self.reference), _parts(current)
         rows, missing = (r.rows, c.rows), (r.missing, c.missing)
@@ -330,7 +331,7 @@ class Others:
             return not_supported(self.name, kind, rows, missing, self.reason)
         infinite = (r.infinite_above + r.infinite_below, c.infinite_above + c.infinite_below)
         shares = {"missing": missing, "nan": (r.nan, c.nan), "infinite": infinite}
-        return measure_shares(self.name, kind, rows, shares, None, alpha)
+        return measure_shares(self.name, kind, rows, shares, None, rule)
 
     def write(self, to: serialization.Writer) -> None:
         """Write what `read` reads."""

@@ -34,6 +34,7 @@ from tidewheel.drift.table.pairs import (
     other_type,
     unreadable,
 )
+from tidewheel.drift.table.rules import Rule, Rules, check_known
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: Statistics that a report from counts can show.
@@ -242,6 +243,7 @@ class Profile:
         *,
         alpha: float = 0.05,
         correction: str = "bh",
+        thresholds: Mapping[str, float | Mapping[str, float]] | None = None,
         threads: int | None = None,
     ) -> DriftReport:
         """Compare a window, or a table, with the reference.
@@ -254,19 +256,23 @@ class Profile:
             current: A `Window` of this profile, or a table.
             alpha: Level of tests and bounds, in (0, 1).
             correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
+            thresholds: From where on a difference matters, per column and part, as in `compare`. Counts do not depend on
+                it, so it is no part of the profile: one profile and its windows can be judged by several.
             threads: Most threads to count a table with.
 
         Returns:
             The report; its columns are in the order of the profile.
 
         Raises:
-            InputError: the window has another profile, or `alpha` lies outside (0, 1).
-            InputTypeError: a table of an unknown type.
-            UnknownNameError: an unknown `correction`.
+            InputError: the window has another profile, or `alpha` or a threshold lies outside (0, 1).
+            InputTypeError: a table of an unknown type, or a threshold that is no number.
+            UnknownNameError: an unknown `correction`; `thresholds` with a part or a column that does not exist.
 
         Cost: of a window O(blocks), well under a millisecond per column; of a table also that of `Window.update`.
         """
         decision.check_levels(alpha, correction)
+        rules = Rules(alpha, arguments.read_thresholds(thresholds))
+        check_known(rules.thresholds, "the profile", self.columns)
         window = current
         if not isinstance(window, Window):
             window = self.window()
@@ -277,7 +283,7 @@ class Profile:
             )
         vectors = window.counts()
         measured = [
-            self._differ(column, vector, window) or self._measure(column, vector, alpha)
+            self._differ(column, vector, window) or self._measure(column, vector, rules.of(column.name))
             for column, vector in zip(self._columns, vectors, strict=True)
         ]
         decided = tuple(decide(measured, alpha, correction))
@@ -291,8 +297,9 @@ class Profile:
             units=None,
             warnings=(
                 cautions.INDEPENDENT,
+                *rules.tell(),
                 *name_further(window.further),
-                *self._warn(decided, vectors, alpha),
+                *self._warn(decided, vectors, rules),
             ),
         )
 
@@ -310,34 +317,35 @@ class Profile:
             return None
         return differ(column.name, " and ".join([column.dtype, *types]), rows, "; ".join(found))
 
-    def _warn(self, decided: Sequence[ColumnDrift], vectors: Sequence[Counts], alpha: float) -> list[str]:
+    def _warn(self, decided: Sequence[ColumnDrift], vectors: Sequence[Counts], rules: Rules) -> list[str]:
         found = []
         for column, known, vector in zip(decided, self._columns, vectors, strict=True):
             if column.verdict == "schema":
                 continue
+            rule = rules.of(column.name)
             if (
                 isinstance(known, column_state.Numbers)
                 and known.kind == "number"
                 and known.name not in self._kinds
             ):
                 sides = known.distinct(known.reference), known.distinct(vector)
-                found.append(cautions.warn_of_codes(column, sides[0], sides[1], alpha))
+                found.append(cautions.warn_of_codes(column, sides[0], sides[1], rule))
             if isinstance(known, column_state.Words) and known.name not in self._kinds:
                 found.append(cautions.warn_of_text("distinct reference", known.name, known.spelled()))
-            found.append(cautions.warn_of_nan(column))
+            found.append(cautions.warn_of_nan(column, rule))
         return [sentence for sentence in found if sentence]
 
-    def _measure(self, column: column_state.Profiled, current: Counts, alpha: float) -> Measured:
+    def _measure(self, column: column_state.Profiled, current: Counts, rule: Rule) -> Measured:
         if isinstance(column, column_state.Numbers):
             kind = NUMERIC[column.kind]
-            found = measure_numbers(column.name, kind, column.compare(current), None, alpha)
+            found = measure_numbers(column.name, kind, column.compare(current), None, rule)
             counts = None if found.problem else column.count_values(current)
             if counts is not None:
                 found = replace(found, parts=[condition_on_ties(found.parts[0], *counts), *found.parts[1:]])
         elif isinstance(column, column_state.Words):
-            found = measure_categories(column.name, column.compare(current), None, alpha)
+            found = measure_categories(column.name, column.compare(current), None, rule)
         else:
-            return column.measure(current, alpha)
+            return column.measure(current, rule)
         shape = None if found.problem else column.draw(current)
         return replace(found.only(self._statistics), shape=shape)
 

@@ -79,6 +79,18 @@ def render_notebook(
     )
 
 
+def frame_page(headline: str, facts: Facts, body: str) -> str:
+    """Put rows of another kind into the page's frame and style, without its tools and script."""
+    start = _template().partition('<main class="tw">')[0].replace("@title@", escape(headline))
+    return f'{start}<main class="tw">{_head(headline, facts, ())}{body}</main></body></html>'
+
+
+def frame_part(headline: str, facts: Facts, body: str) -> str:
+    """Put rows of another kind into the part that a notebook shows."""
+    style = _between("<style>", "</style>")
+    return f'<div class="tw"><style>{style}</style>{_head(headline, facts, ())}{body}</div>'
+
+
 def _template() -> str:
     with open(os.path.join(os.path.dirname(__file__), "page.html"), encoding="utf-8") as file:
         return file.read()

@@ -15,6 +15,7 @@ from tidewheel.drift import arguments
 from tidewheel.drift.report import junit, page
 from tidewheel.drift.report.markup import shorten
 from tidewheel.drift.report.records import ColumnDrift, PeerDrift
+from tidewheel.drift.report.text import align
 from tidewheel.errors import InputError, InputTypeError, MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -282,11 +283,7 @@ def lay_table(columns: Sequence[ColumnDrift], segments: Sequence[str] | None = N
         lines.append(line + ([_says(column.peer) if column.peer else "-"] if peer else []))
     if segments is not None:
         lines = [[cell(one), *line] for one, line in zip(["segment", *segments], lines, strict=True)]
-    widths = [max(map(len, found)) for found in zip(*lines, strict=True)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    return align(lines)
 
 
 def promise(alpha: float, correction: str) -> str:

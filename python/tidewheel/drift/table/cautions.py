@@ -12,7 +12,8 @@ from tidewheel import _native
 from tidewheel.drift.report.records import ColumnDrift
 from tidewheel.drift.statistics.vocabulary import MOST_CODES
 from tidewheel.drift.table import column_tests, design_effect
-from tidewheel.drift.table.decision import SHARE_THRESHOLD
+from tidewheel.drift.table.decision import SHARE_THRESHOLD, VARIATION_THRESHOLD
+from tidewheel.drift.table.rules import Rule, Rules
 
 #: What a report without units says.
 INDEPENDENT = "Rows treated as independent; name the day or user of a row as `unit` if they are not."
@@ -26,7 +27,7 @@ _Counts = Mapping[float, int]
 
 
 def warn(
-    columns: Sequence[ColumnDrift], pairs: Mapping[str, _Pair], declared: Mapping[str, str], alpha: float
+    columns: Sequence[ColumnDrift], pairs: Mapping[str, _Pair], declared: Mapping[str, str], rules: Rules
 ) -> list[str]:
     """Warn of the columns of a report that has both sides' rows.
 
@@ -34,19 +35,19 @@ def warn(
         columns: The columns as decided.
         pairs: Both sides of each, by name.
         declared: What columns are declared to be; nothing is said of their kind.
-        alpha: Level of the report.
+        rules: What the columns were judged by.
 
     Cost: a pass over the columns of few distinct numbers; of others, and of strings, a look at some rows.
     """
     found = []
     for column in columns:
-        pair = pairs[column.name]
+        pair, rule = pairs[column.name], rules.of(column.name)
         if column.name not in declared:
             found += [warn_of_text(side, column.name, one) for side, one in zip(_SIDES, pair, strict=True)]
             if {one.kind for one in pair} == {"number"} and column.verdict in {"stable", "undecided"}:
                 counts = [_count(one) for one in pair]
-                found.append(warn_of_codes(column, counts[0], counts[1], alpha))
-        found.append(warn_of_nan(column))
+                found.append(warn_of_codes(column, counts[0], counts[1], rule))
+        found.append(warn_of_nan(column, rule))
     return [sentence for sentence in dict.fromkeys(found) if sentence]
 
 
@@ -55,16 +56,14 @@ def _count(column: _native.Column) -> _Counts | None:
     return None if found is None else dict(found)
 
 
-def warn_of_codes(
-    column: ColumnDrift, reference: _Counts | None, current: _Counts | None, alpha: float
-) -> str:
+def warn_of_codes(column: ColumnDrift, reference: _Counts | None, current: _Counts | None, rule: Rule) -> str:
     """Warn if the shares of few whole numbers moved beyond the threshold of names, though their order shows no drift.
 
     Args:
         column: The column as decided.
         reference: Reference rows per distinct value; None if there are too many.
         current: The same of the current sample.
-        alpha: Level of the test and of its bounds, as for a categorical column.
+        rule: What the column was judged by; its level and threshold are taken as for a categorical column.
     """
     if reference is None or current is None or column.verdict not in {"stable", "undecided"}:
         return ""
@@ -77,8 +76,14 @@ def warn_of_codes(
     order = np.argsort(-np.array(sides[0][:-1]), kind="stable").tolist()
     ranked = [[side[at] for at in order] + [0] for side in sides]
     design = design_effect.independent(n, m)
-    moved = column_tests.compare_categories(ranked[0], ranked[1], design, alpha)
-    if moved.pvalue > alpha or moved.effect.lower <= moved.effect.threshold:
+    moved = column_tests.compare_categories(
+        ranked[0],
+        ranked[1],
+        design,
+        rule.alpha,
+        threshold=rule.threshold("values", VARIATION_THRESHOLD),
+    )
+    if moved.pvalue > rule.alpha or moved.effect.lower <= moved.effect.threshold:
         return ""
     return (
         f"{column.name!r} has {len(values)} distinct whole numbers, whose shares moved (total variation "
@@ -106,7 +111,7 @@ def warn_of_text(whose: str, name: str, column: _native.Column) -> str:
     return f"{name!r} was compared as names, but {rest} {whose} strings are {what}{but}: {remedy}."
 
 
-def warn_of_nan(column: ColumnDrift) -> str:
+def warn_of_nan(column: ColumnDrift, rule: Rule) -> str:
     """Warn if one side's NaN stand where the other side's values are missing."""
     sides = (
         (column.missing_reference, column.nan_reference),
@@ -114,7 +119,8 @@ def warn_of_nan(column: ColumnDrift) -> str:
     )
     without = [missing + nan for missing, nan in sides]
     moved = abs(sides[0][1] - sides[1][1])
-    if moved <= SHARE_THRESHOLD or abs(without[0] - without[1]) > SHARE_THRESHOLD:
+    of_nan, of_missing = (rule.threshold(part, SHARE_THRESHOLD) for part in ("nan", "missing"))
+    if moved <= of_nan or abs(without[0] - without[1]) > of_missing:
         return ""
     (r_missing, r_nan), (c_missing, c_nan) = sides
     return (

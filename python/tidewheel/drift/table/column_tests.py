@@ -43,7 +43,12 @@ SEED = 20_131_019
 _FloatArray = npt.NDArray[np.float64]
 
 
-def compare_numbers(distance: _native.KsDistance | _native.KsEnclosure, design: Design, alpha: float) -> Part:
+def compare_numbers(
+    distance: _native.KsDistance | _native.KsEnclosure,
+    design: Design,
+    alpha: float,
+    threshold: float = DISTANCE_THRESHOLD,
+) -> Part:
     """Test whether numbers come from one law, by Kolmogorov-Smirnov.
 
     The effect is the distance D; its bounds are Dvoretzky, Kiefer and Wolfowitz's at the effective size n m / (n + m), which
@@ -57,14 +62,16 @@ def compare_numbers(distance: _native.KsDistance | _native.KsEnclosure, design: 
     the effect reach from the lower one at the least D to the upper one at the greatest; `Part.ends` holds both ends.
     """
     if isinstance(distance, _native.KsDistance) or distance.lower == distance.upper:
-        return _distance_part(_ends(distance)[0], distance.n, distance.m, design, alpha)
-    least, most = (_distance_part(d, distance.n, distance.m, design, alpha) for d in _ends(distance))
+        return _distance_part(_ends(distance)[0], distance.n, distance.m, design, alpha, threshold)
+    least, most = (
+        _distance_part(d, distance.n, distance.m, design, alpha, threshold) for d in _ends(distance)
+    )
     effect = Effect(
         "least possible Kolmogorov-Smirnov D",
         least.statistic,
         least.effect.lower,
         most.effect.upper,
-        DISTANCE_THRESHOLD,
+        threshold,
     )
 
     def repeated(times: float) -> tuple[Effect, float]:
@@ -89,7 +96,7 @@ def _ends(distance: _native.KsDistance | _native.KsEnclosure) -> tuple[float, fl
     return distance.lower, distance.upper
 
 
-def _distance_part(d: float, n: int, m: int, design: Design, alpha: float) -> Part:
+def _distance_part(d: float, n: int, m: int, design: Design, alpha: float, threshold: float) -> Part:
     if design.df is None:
         method = "accurate" if n == m or 2 * d * n * m <= EXACT_POINTS else "asymp"
         pvalue, _ = _native.ks_pvalue(d, n, m, "two-sided", method)
@@ -105,14 +112,14 @@ def _distance_part(d: float, n: int, m: int, design: Design, alpha: float) -> Pa
             larger = design.repeat(times).df_joint
             narrower *= upper_quantile(alpha, larger) / upper_quantile(alpha, design.df_joint)
         square = times * d * d * design.n * design.m / (design.n + design.m)
-        return _distance_effect(d, narrower), min(1.0, 2 * math.exp(-2 * square))
+        return _distance_effect(d, narrower, threshold), min(1.0, 2 * math.exp(-2 * square))
 
-    effect = _distance_effect(d, band)
+    effect = _distance_effect(d, band, threshold)
     return Part("values", "Kolmogorov-Smirnov", d, pvalue, effect, design, repeated=repeated)
 
 
-def _distance_effect(d: float, band: float) -> Effect:
-    return Effect("Kolmogorov-Smirnov D", d, max(0.0, d - band), min(1.0, d + band), DISTANCE_THRESHOLD)
+def _distance_effect(d: float, band: float, threshold: float) -> Effect:
+    return Effect("Kolmogorov-Smirnov D", d, max(0.0, d - band), min(1.0, d + band), threshold)
 
 
 def condition_on_ties(part: Part, reference: npt.NDArray[np.int64], current: npt.NDArray[np.int64]) -> Part:
@@ -128,7 +135,12 @@ def condition_on_ties(part: Part, reference: npt.NDArray[np.int64], current: npt
 
 
 def compare_categories(
-    reference: npt.ArrayLike, current: npt.ArrayLike, design: Design, alpha: float, whole: float = 0.0
+    reference: npt.ArrayLike,
+    current: npt.ArrayLike,
+    design: Design,
+    alpha: float,
+    whole: float = 0.0,
+    threshold: float = VARIATION_THRESHOLD,
 ) -> Part:
     """Test whether categories have the same shares, by the two-sample chi-square (no correction for continuity).
 
@@ -144,7 +156,7 @@ def compare_categories(
     """
     r, c = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
     gathered = vocabulary.gather_chance(r, c, (design.n, design.m))
-    (effect, is_open), counts = _variation((r, c), gathered, design, alpha, whole), (r, c)
+    (effect, is_open), counts = _variation((r, c), gathered, design, alpha, whole, threshold), (r, c)
 
     def repeated(times: float) -> tuple[Effect, float]:
         larger, sides = design.repeat(times), (counts[0] * times, counts[1] * times)
@@ -152,7 +164,7 @@ def compare_categories(
         is_beyond = effect.value > effect.threshold
         classes = vocabulary.gather_chance(*sides, (larger.n, larger.m)) if is_beyond else sides
         # The distance over all names is one of shares: it stays.
-        return _variation(sides, classes, larger, alpha, whole)[0], 0.0
+        return _variation(sides, classes, larger, alpha, whole, threshold)[0], 0.0
 
     def part(test: str, statistic: float, pvalue: float) -> Part:
         return Part("values", test, statistic, pvalue, effect, design, is_open=is_open, repeated=repeated)
@@ -176,25 +188,28 @@ def compare_categories(
     return part("chi-square", statistic, pvalue)
 
 
-def compare_names(held: Held, values: Part, alpha: float) -> Part:
+def compare_names(
+    held: Held, values: Part, alpha: float, whole: float = 0.0, threshold: float = VARIATION_THRESHOLD
+) -> Part:
     """Test all names together, by the share of those that the current sample's first half has more of.
 
     The test is that of two shares, in the rows held out (`open_vocabulary.hold_out`). The effect is the total variation
     distance over all names: its value and lower bound are those of this share's difference, which no set of names has
-    larger, its upper bound is that of `values`.
+    larger, its upper bound is that of `values`, which was given the same `whole`.
     """
     part = compare_share("tail", held.hits, held.rows, held.design, alpha)
 
     def bound(share: Effect, names: Effect) -> Effect:
         upper = max(names.upper, share.value)
-        return Effect("total variation over all names", share.value, share.lower, upper, VARIATION_THRESHOLD)
+        return Effect("total variation over all names", share.value, share.lower, upper, threshold)
 
     def repeated(times: float) -> tuple[Effect, float]:
         share, names = (one.repeated(times)[0] if one.repeated else one.effect for one in (part, values))
         return bound(share, names), 0.0
 
     effect = bound(part.effect, values.effect)
-    is_open = values.is_open and effect.lower <= effect.threshold
+    is_merged = max(values.effect.value, values.effect.lower) < threshold <= whole
+    is_open = is_merged and effect.lower <= threshold
     test = f"{part.test}, held-out half"
     return replace(part, test=test, effect=effect, is_open=is_open, repeated=repeated)
 
@@ -239,6 +254,7 @@ def _variation(
     design: Design,
     alpha: float,
     whole: float,
+    threshold: float,
 ) -> tuple[Effect, bool]:
     """Bound the distance; say also whether only names without a class of their own take it beyond the threshold."""
     inverse = 1 / design.n + 1 / design.m
@@ -249,12 +265,17 @@ def _variation(
     if design.df is not None:
         reach *= upper_quantile(alpha, design.df_joint) / upper_quantile(alpha, None)
     lower, upper = max(0.0, certain - bias - reach), min(1.0, max(value, whole) + reach)
-    is_open = max(value, lower) < VARIATION_THRESHOLD <= whole
-    return Effect("total variation", value, lower, upper, VARIATION_THRESHOLD), is_open
+    is_open = max(value, lower) < threshold <= whole
+    return Effect("total variation", value, lower, upper, threshold), is_open
 
 
 def compare_share(
-    name: str, counts: tuple[int, int], rows: tuple[int, int], design: Design, alpha: float
+    name: str,
+    counts: tuple[int, int],
+    rows: tuple[int, int],
+    design: Design,
+    alpha: float,
+    threshold: float = SHARE_THRESHOLD,
 ) -> Part:
     """Test whether a share (missing, NaN, infinite) is the same in both samples.
 
@@ -284,7 +305,7 @@ def compare_share(
     def repeated(times: float) -> tuple[Effect, float]:
         larger = design.repeat(times)
         bounds = _newcombe(p, q, larger, z if design.df is None else upper_quantile(alpha, larger.df))
-        return Effect(f"difference of the {name} share", abs(p - q), *bounds, SHARE_THRESHOLD), 0.0
+        return Effect(f"difference of the {name} share", abs(p - q), *bounds, threshold), 0.0
 
     return Part(name, test, math.sqrt(square), pvalue, repeated(1.0)[0], design, repeated=repeated)
 
@@ -317,7 +338,12 @@ def fisher(a: int, b: int, n: int, m: int) -> float:
     return float(min(1.0, weights[weights <= weights[a - low] * (1 + 1e-7)].sum() / weights.sum()))
 
 
-def compare_unseen(found: _native.CategoryComparison | CategoryCounts, design: Design, alpha: float) -> Part:
+def compare_unseen(
+    found: _native.CategoryComparison | CategoryCounts,
+    design: Design,
+    alpha: float,
+    threshold: float = SHARE_THRESHOLD,
+) -> Part:
     """Test whether more rows have strings the reference never had than its own rare strings announce.
 
     Good and Turing: a reference of n rows with n1 strings seen once leaves an expected share n1 / n unseen, with variance
@@ -347,7 +373,7 @@ def compare_unseen(found: _native.CategoryComparison | CategoryCounts, design: D
         own_reach = at * math.sqrt(own / times)
         lower = max(0.0, share - expected - math.hypot(share - low, own_reach))
         upper = min(1.0, value + math.hypot(high - share, own_reach))
-        return Effect("unseen share beyond expectation", value, lower, upper, SHARE_THRESHOLD), 0.0
+        return Effect("unseen share beyond expectation", value, lower, upper, threshold), 0.0
 
     return Part("unseen", "Good-Turing", z, max(tail, few), repeated(1.0)[0], design, repeated=repeated)
 

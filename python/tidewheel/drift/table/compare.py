@@ -60,6 +60,7 @@ from tidewheel.drift.table.pairs import (
     sides_of,
     unreadable,
 )
+from tidewheel.drift.table.rules import Rule, Rules, check_known
 from tidewheel.drift.table.shapes import from_names
 from tidewheel.drift.table.unit_order import Order, OrderedUnits
 from tidewheel.errors import InputError
@@ -84,6 +85,7 @@ def compare(
     alpha: float = ...,
     correction: str = ...,
     kinds: Mapping[str, str] | None = ...,
+    thresholds: Mapping[str, float | Mapping[str, float]] | None = ...,
     threads: int | None = ...,
     compat: str | None = ...,
     compat_methods: Mapping[str, str] | None = ...,
@@ -102,6 +104,7 @@ def compare(
     alpha: float = ...,
     correction: str = ...,
     kinds: Mapping[str, str] | None = ...,
+    thresholds: Mapping[str, float | Mapping[str, float]] | None = ...,
     threads: int | None = ...,
     compat: str | None = ...,
     compat_methods: Mapping[str, str] | None = ...,
@@ -119,6 +122,7 @@ def compare(
     alpha: float = 0.05,
     correction: str = "bh",
     kinds: Mapping[str, str] | None = None,
+    thresholds: Mapping[str, float | Mapping[str, float]] | None = None,
     threads: int | None = None,
     compat: str | None = None,
     compat_methods: Mapping[str, str] | None = None,
@@ -133,11 +137,11 @@ def compare(
     is that of all names: with many rare ones it is wide, and the column is then `undecided` rather than `stable`. Missing,
     NaN and infinite shares are tested apart. Inside a column p-values are combined by Bonferroni, across columns corrected.
     A column is `drifted` if the corrected p-value is at most alpha *and* the effect's lower confidence bound is above its
-    threshold (`decision.DISTANCE_THRESHOLD` and its neighbours), `stable` if all upper bounds are below, else `undecided`. A
-    column of which a side has no value is decided by these shares alone, and never `stable`. A column that one table lacks,
-    or has in another type, has the verdict `schema`; of another type are also times with a zone beside times without one,
-    and what can be read in one table alone. What cannot be computed (no rows, no value on either side, a type that no
-    statistic takes) is `not computed`, and says why.
+    threshold (0.1 for values, 0.05 for shares, or as `thresholds` says), `stable` if all upper bounds are below, else
+    `undecided`. A column of which a side has no value is decided by these shares alone, and never `stable`. A column that
+    one table lacks, or has in another type, has the verdict `schema`; of another type are also times with a zone beside
+    times without one, and what can be read in one table alone. What cannot be computed (no rows, no value on either side, a
+    type that no statistic takes) is `not computed`, and says why.
 
     Integers that are codes (of a status, a shop) have no order that means anything: declare them by `kinds`. Columns of a
     category type (of pandas or polars) are categorical by themselves. `DriftReport.warnings` names whole numbers that look
@@ -182,6 +186,10 @@ def compare(
         correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
         kinds: What columns are declared to be, by name: "categorical" (numbers and times become names) or "numeric"
             (strings and booleans become numbers; a column with a string that is none cannot be read).
+        thresholds: From where on a difference matters, per name of a column, or "*" for all: a number in (0, 1) for the
+            parts "values" and "tail", or a mapping of parts ("values", "tail", "missing", "nan", "infinite", "unseen") to
+            such numbers. Of numbers it is a Kolmogorov-Smirnov distance, of categories a total variation, else a
+            difference of shares. A column's own go before those of all, part by part; "tail" follows "values".
         threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
         compat: "evidently" or "nannyml", to show that tool's numbers too.
         compat_methods: That tool's method by kind of column ("numeric", "categorical"), by the tool's name for it; kinds
@@ -193,13 +201,13 @@ def compare(
 
     Raises:
         InputError: a column named in `columns` or `exclude` is in neither table, `columns` names none or none is left, the
-            unit's column is not in both, `alpha` lies outside (0, 1), the reference has one unit only, or `unit_order`
-            lacks a unit or names one twice; a column of `by` is not in both tables or is the unit's, there is no column
-            besides, or more than 1,000 segments.
-        InputTypeError: a table is of an unknown type, the unit's column or one of `by` has another type in each, or
-            `columns` or `exclude` is a string.
+            unit's column is not in both, `alpha` or a threshold lies outside (0, 1), the reference has one unit only, or
+            `unit_order` lacks a unit or names one twice; a column of `by` is not in both tables or is the unit's, there is
+            no column besides, or more than 1,000 segments.
+        InputTypeError: a table is of an unknown type, the unit's column or one of `by` has another type in each, `columns`
+            or `exclude` is a string, or a threshold is no number.
         UnknownNameError: an unknown `correction`, `unit_order` or statistic, `compat`, kind or method of `compat_methods`;
-            `kinds` with a kind or a column that does not exist.
+            `kinds` with a kind or a column that does not exist; `thresholds` with such a column or part.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` two more passes on one thread, and 5 to 60 ms
     a test of 80 units. With `by` rows are copied a segment at a time: about five times as long for 20 segments of
@@ -219,6 +227,7 @@ def compare(
         (('speed',), 'stable')
     """
     check_levels(alpha, correction)
+    rules = Rules(alpha, arguments.read_thresholds(thresholds))
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     asked = None if columns is None else arguments.read_names("columns", columns)
     unit = None if unit is None else arguments.read_name("unit", unit)
@@ -235,12 +244,13 @@ def compare(
         "current", current, columns=list(r_table) if read is None else read, exclude=unread, kinds=declared
     )
     inputs.check_declared(declared, r_table, c_table)
+    check_known(rules.thresholds, "`reference`", r_table, c_table)
     tables = {"reference": r_table, "current": c_table}
     names = choose_columns(tables, [name for name in r_table if name != unit], asked, left_out)
     known = {*r_table, *left_out, unit}
     extra = [name for name in c_table if name not in known and columns is None]
     choice = _Choice(
-        wanted, unit, unit_order, alpha, correction, declared, threads, peers, compat, compat_methods
+        wanted, unit, unit_order, rules, correction, declared, threads, peers, compat, compat_methods
     )
     if not split:
         compared = _compare_tables(names, r_table, c_table, choice, extra)
@@ -260,7 +270,7 @@ class _Choice:
     statistics: Sequence[str]
     unit: str | None
     unit_order: Order
-    alpha: float
+    rules: Rules
     correction: str
     declared: Mapping[str, str]
     threads: int | None
@@ -277,7 +287,7 @@ def _compare_tables(
     extra: Sequence[str] = (),
 ) -> Compared:
     """Measure the columns named; `extra` are further ones of the current table."""
-    alpha, threads, unit, peers = choice.alpha, choice.threads, choice.unit, choice.peers
+    threads, unit, peers = choice.threads, choice.unit, choice.peers
     differing = find_differing(names, r_table, c_table)
     pairs = {name: instants.align(r_table[name], c_table[name]) for name in names if name not in differing}
     units = (
@@ -285,7 +295,7 @@ def _compare_tables(
         if unit is None
         else OrderedUnits.read(unit, fill(unit, pair_columns(unit, r_table, c_table)), choice.unit_order)
     )
-    measured = differing | _measure(pairs, units, alpha, threads)
+    measured = differing | _measure(pairs, units, choice.rules, threads)
     if "wasserstein" in choice.statistics:
         measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
     judged, explain = {}, None
@@ -298,16 +308,16 @@ def _compare_tables(
 
     def warn(decided: Sequence[ColumnDrift]) -> list[str]:
         computed = [column for column in decided if column.name in pairs]
-        return cautions.warn(computed, pairs, choice.declared, alpha)
+        return cautions.warn(computed, pairs, choice.declared, choice.rules)
 
     return Compared(
         measured=[measured[name].only(choice.statistics) for name in names],
         rows=(r_table.n_rows, c_table.n_rows),
-        alpha=alpha,
+        alpha=choice.rules.alpha,
         correction=choice.correction,
         unit=unit,
         units=None if units is None else units.counts,
-        warnings=_warnings(units, extra),
+        warnings=_warnings(units, choice.rules, extra),
         warn=warn,
         judged=judged,
         explain=explain,
@@ -325,10 +335,11 @@ def _import_peers(compat: str | None, methods: Mapping[str, str] | None) -> Modu
     return peers
 
 
-def _warnings(units: OrderedUnits | None, extra: Sequence[str]) -> tuple[str, ...]:
+def _warnings(units: OrderedUnits | None, rules: Rules, extra: Sequence[str]) -> tuple[str, ...]:
     found = []
     if units is None:
         found.append(INDEPENDENT)
+    found += rules.tell()
     found += name_further(extra)
     return tuple(found)
 
@@ -354,24 +365,24 @@ def _with_wasserstein(measured: Measured, pair: Pair, threads: int | None) -> Me
 
 
 def _measure(
-    pairs: Mapping[str, Pair], units: OrderedUnits | None, alpha: float, threads: int | None
+    pairs: Mapping[str, Pair], units: OrderedUnits | None, rules: Rules, threads: int | None
 ) -> dict[str, Measured]:
     measured = {}
     numeric = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in NUMERIC}
     categorical = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in CATEGORICAL}
     numbers = _native.compare_numeric(*sides_of(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
-        measured[name] = _measure_numbers(name, pair, found, units, alpha, threads)
+        measured[name] = _measure_numbers(name, pair, found, units, rules.of(name), threads)
     categories = _native.compare_categories(*sides_of(categorical), MOST_CATEGORIES, threads)
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
-        measured[name] = _measure_categories(name, pair, counted, units, alpha)
+        measured[name] = _measure_categories(name, pair, counted, units, rules.of(name))
     for name in pairs.keys() - measured.keys():
-        measured[name] = _measure_others(name, pairs[name], units, alpha, threads)
+        measured[name] = _measure_others(name, pairs[name], units, rules.of(name), threads)
     return measured
 
 
 def _measure_others(
-    name: str, pair: Pair, units: OrderedUnits | None, alpha: float, threads: int | None
+    name: str, pair: Pair, units: OrderedUnits | None, rule: Rule, threads: int | None
 ) -> Measured:
     """Measure a column of which a side has no value, or one that no statistic takes."""
     rows = (len(pair[0]), len(pair[1]))
@@ -395,9 +406,7 @@ def _measure_others(
     by_unit = None
     if units is not None and min(rows) > 0:
         by_unit = unit_tests.describe_missing(units.tables(pair, _count_rows_by_unit))
-    measured = measure_shares(
-        name, kind, rows, shares, None if by_unit is None else by_unit.designs[1], alpha
-    )
+    measured = measure_shares(name, kind, rows, shares, None if by_unit is None else by_unit.designs[1], rule)
     return measured if by_unit is None else unit_tests.retest(measured, by_unit)
 
 
@@ -406,7 +415,7 @@ def _measure_numbers(
     pair: Pair,
     found: _native.NumericComparison,
     units: OrderedUnits | None,
-    alpha: float,
+    rule: Rule,
     threads: int | None,
 ) -> Measured:
     by_unit = None
@@ -417,7 +426,7 @@ def _measure_numbers(
         tables = units.tables(pair, lambda column, codes: _native.count_numbers_by_unit(column, edges, codes))
         by_unit = unit_tests.describe(tables, ordered=True)
     measured = measure_numbers(
-        name, NUMERIC[kind_of(pair)], found, None if by_unit is None else by_unit.designs, alpha
+        name, NUMERIC[kind_of(pair)], found, None if by_unit is None else by_unit.designs, rule
     )
     if by_unit is not None:
         measured = unit_tests.retest(measured, by_unit)
@@ -448,7 +457,7 @@ def _shape_of_categories(found: _native.CategoryComparison, dtype: str) -> Shape
 
 
 def _measure_categories(
-    name: str, pair: Pair, found: _native.CategoryComparison, units: OrderedUnits | None, alpha: float
+    name: str, pair: Pair, found: _native.CategoryComparison, units: OrderedUnits | None, rule: Rule
 ) -> Measured:
     by_unit, held = None, None
     if units is not None and not (any(found.reference_counts) and any(found.current_counts)):
@@ -460,7 +469,7 @@ def _measure_categories(
         by_unit = unit_tests.describe(tables, ordered=False)
         if is_open(found):
             held = open_vocabulary.hold_out_units(_number_names(pair), units.places, by_unit.phi)
-    measured = measure_categories(name, found, None if by_unit is None else by_unit.designs, alpha, held)
+    measured = measure_categories(name, found, None if by_unit is None else by_unit.designs, rule, held)
     if by_unit is not None:
         measured = unit_tests.retest(measured, by_unit, held)
     return replace(measured, shape=None if measured.problem else _shape_of_categories(found, pair[0].dtype))

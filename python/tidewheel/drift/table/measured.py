@@ -11,6 +11,8 @@ from tidewheel import _native
 from tidewheel.drift.report.records import ColumnDrift, PartDrift, Shape, Verdict
 from tidewheel.drift.table import column_tests, decision, design_effect, open_vocabulary, shown
 from tidewheel.drift.table.counted import CategoryCounts, NumberCounts
+from tidewheel.drift.table.decision import DISTANCE_THRESHOLD, SHARE_THRESHOLD, VARIATION_THRESHOLD
+from tidewheel.drift.table.rules import Rule
 
 #: Why nothing is computed of a column whose reference rows are of one unit.
 ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
@@ -75,7 +77,7 @@ def measure_shares(
     rows: Pair,
     shares: Mapping[str, Pair],
     design: design_effect.Design | None,
-    alpha: float,
+    rule: Rule,
     problem: str = "",
 ) -> Measured:
     """Test the shares of a column of which a side has no value: missing, NaN and infinite rows need none.
@@ -88,7 +90,7 @@ def measure_shares(
         rows: Rows of both samples.
         shares: Rows of "missing", "nan" and "infinite".
         design: What rows are worth; None takes them as independent.
-        alpha: Level of the bounds.
+        rule: What the column is judged by.
         problem: Why values cannot be compared; by default that a side has none.
     """
     missing, nan, infinite = (shares.get(part, (0, 0)) for part in ("missing", "nan", "infinite"))
@@ -96,16 +98,18 @@ def measure_shares(
     tests = []
     if not is_void:
         worth = design or design_effect.independent(*rows)
-        tests = _test_shares(shares, rows, worth, alpha)
+        tests = _test_shares(shares, rows, worth, rule)
     told = problem or no_values(rows, missing, nan)
     return Measured(name, kind, rows, tests, {}, missing, nan, 0.0, told, infinite)
 
 
 def _test_shares(
-    shares: Mapping[str, Pair], rows: Pair, design: design_effect.Design, alpha: float
+    shares: Mapping[str, Pair], rows: Pair, design: design_effect.Design, rule: Rule
 ) -> list[decision.Part]:
     return [
-        column_tests.compare_share(part, counts, rows, design, alpha)
+        column_tests.compare_share(
+            part, counts, rows, design, rule.alpha, rule.threshold(part, SHARE_THRESHOLD)
+        )
         for part, counts in shares.items()
         if any(counts)
     ]
@@ -116,7 +120,7 @@ def measure_numbers(
     kind: str,
     found: _native.NumericComparison | NumberCounts,
     designs: Designs | None,
-    alpha: float,
+    rule: Rule,
 ) -> Measured:
     """Test a numeric column's parts, given what was counted; `designs=None` takes rows as independent."""
     r, c = found.reference, found.current
@@ -124,16 +128,18 @@ def measure_numbers(
     infinite = (r.infinite_above + r.infinite_below, c.infinite_above + c.infinite_below)
     distance, counts = found.distance, {"missing": missing, "nan": nan, "infinite": infinite}
     if distance is None:
-        return measure_shares(name, kind, rows, counts, designs and designs[1], alpha)
+        return measure_shares(name, kind, rows, counts, designs and designs[1], rule)
     values, shares = designs or (
         design_effect.independent(distance.n, distance.m),
         design_effect.independent(*rows),
     )
     if values.df == 0:
-        return measure_shares(name, kind, rows, counts, shares, alpha, ONE_UNIT)
+        return measure_shares(name, kind, rows, counts, shares, rule, ONE_UNIT)
     tests = [
-        column_tests.compare_numbers(distance, values, alpha),
-        *_test_shares(counts, rows, shares, alpha),
+        column_tests.compare_numbers(
+            distance, values, rule.alpha, rule.threshold("values", DISTANCE_THRESHOLD)
+        ),
+        *_test_shares(counts, rows, shares, rule),
     ]
     told = column_tests.name_distance(distance) | shown.divergences_of_counts(
         found.reference_counts, found.current_counts
@@ -145,7 +151,7 @@ def measure_categories(
     name: str,
     found: _native.CategoryComparison | CategoryCounts,
     designs: Designs | None,
-    alpha: float,
+    rule: Rule,
     held: open_vocabulary.Held | None = None,
 ) -> Measured:
     """Test a categorical column's parts, given what was counted; `designs=None` takes rows as independent.
@@ -161,22 +167,26 @@ def measure_categories(
     nan = (found.reference.nan, found.current.nan)
     counts = {"missing": missing, "nan": nan}
     if n == 0 or m == 0:
-        return measure_shares(name, "categorical", rows, counts, designs and designs[1], alpha)
+        return measure_shares(name, "categorical", rows, counts, designs and designs[1], rule)
     values, shares = designs or (design_effect.independent(n, m), design_effect.independent(*rows))
     if values.df == 0:
-        return measure_shares(name, "categorical", rows, counts, shares, alpha, ONE_UNIT)
+        return measure_shares(name, "categorical", rows, counts, shares, rule, ONE_UNIT)
     names = open_vocabulary.AllNames.read(found) if is_open(found) else None
     whole = names.total_variation if names else 0.0
+    of_values, of_names = (rule.threshold(part, VARIATION_THRESHOLD) for part in ("values", "tail"))
     tests = [
-        column_tests.compare_categories(found.reference_counts, found.current_counts, values, alpha, whole)
+        column_tests.compare_categories(
+            found.reference_counts, found.current_counts, values, rule.alpha, whole, of_values
+        )
     ]
     if names and designs is None:
         held = open_vocabulary.hold_out(names)
     if held is not None:
-        tests.append(column_tests.compare_names(held, tests[0], alpha))
+        tests.append(column_tests.compare_names(held, tests[0], rule.alpha, whole, of_names))
     if found.unseen:
-        tests.append(column_tests.compare_unseen(found, values, alpha))
-    tests += _test_shares(counts, rows, shares, alpha)
+        of_unseen = rule.threshold("unseen", SHARE_THRESHOLD)
+        tests.append(column_tests.compare_unseen(found, values, rule.alpha, of_unseen))
+    tests += _test_shares(counts, rows, shares, rule)
     told = {"chi_square": tests[0].statistic, "total_variation": tests[0].effect.value}
     told |= shown.divergences_of_counts(found.reference_counts, found.current_counts)
     return Measured(name, "categorical", rows, tests, told, missing, nan, found.unseen / m, "")
