@@ -1,4 +1,4 @@
-"""The scripts behind the pages in `docs` still fit the code: each starts, and says what it does."""
+"""The scripts that no other test runs still fit the code: each starts, and says what it does."""
 
 import subprocess
 import sys
@@ -11,6 +11,7 @@ SCRIPTS = {
     "agreement.py": "SciPy",
     "calibration.py": "--replications",
     "over_time.py": "--quick",
+    "serving/front_cpu.py": "BASE_CHECKOUT",
     "verdicts.py": "--names",
 }
 
