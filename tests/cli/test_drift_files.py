@@ -309,9 +309,10 @@ def test_a_column_of_json_of_several_kinds_costs_itself_at_most(
         assert columns["wide"]["verdict"] == "stable"
 
 
-def test_numbers_and_booleans_of_json_are_names() -> None:
-    Path("a.jsonl").write_text(lines(["1", "true", "18446744073709551616"]), encoding="utf-8")
-    read = tables.read_table("a.jsonl")
+def test_numbers_and_booleans_of_json_are_names(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(lines(["1", "true", "18446744073709551616"]), encoding="utf-8")
+    read = tables.read_table(file)
     assert (read["x"].to_list(), read["odd"].to_list()) == ([0, 1, 2], ["1", "true", "18446744073709551616"])
 
 

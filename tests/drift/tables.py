@@ -772,20 +772,8 @@ def tables(draw: Any, like: Table | None = None) -> Table:
     return Table(library, rows, tuple(found))
 
 
-EXTRAS = (
-    "",
-    "",
-    "",
-    "evidently",
-    "nannyml",
-    "wasserstein",
-    "unit",
-    "categorical",
-    "numeric",
-    "sliced",
-    "files",
-    "files",
-)
+EXTRAS = ("", "", "", "evidently", "nannyml", "wasserstein", "unit", "by", "thresholds", "categorical", "numeric", "sliced",
+          "files", "files")  # fmt: skip
 
 
 @st.composite

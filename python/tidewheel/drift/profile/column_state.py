@@ -147,7 +147,8 @@ class Numbers:
         if len(filled) > MOST_CODES or not len(self.edges) or self.edges.dtype != np.float64:
             return None
         inner = filled[(filled > 0) & (filled < len(self.edges))]
-        widths = self.edges[inner] - self.edges[inner - 1]
+        with np.errstate(over="ignore"):
+            widths = self.edges[inner] - self.edges[inner - 1]
         if len(inner) < len(filled) and (filled == 0).any():
             return None
         starts = self.edges[filled - 1]

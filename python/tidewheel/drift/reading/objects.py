@@ -88,8 +88,12 @@ def _read_numbers(name: str, items: list[Any], present: Mask) -> _native.Column 
     return arrays.read_plain(name, numbers, numbers.dtype.name, present)
 
 
-def _read_decimals(name: str, items: list[Any], present: Mask) -> _native.Column:
-    numbers = np.array([float(item) for item in _fill(items, present, 0)])
+def _read_decimals(name: str, items: list[Any], present: Mask) -> _native.Column | None:
+    try:
+        numbers = np.array([float(item) for item in _fill(items, present, 0)])
+    except OverflowError:
+        # A whole number beside decimals that is larger than any float.
+        return None
     return arrays.read_plain(name, numbers, "decimal", present)
 
 
