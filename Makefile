@@ -8,13 +8,14 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 OUT ?= tidewheel-demo
 
 SECONDS ?= 600
+EXAMPLES ?= 20000
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # What libFuzzer needs to see (branches and comparisons), and the address sanitizer, which stable rustc has behind this variable.
 FUZZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Ccodegen-units=1 -Cpasses=sancov-module \
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 
-.PHONY: setup demo test lint bench peers bench-peers golden bench-instructions agreement calibration verdicts over-time drill breakages wheel check-wheel fuzz format clean
+.PHONY: setup demo test lint bench peers bench-peers golden bench-instructions agreement calibration verdicts over-time drill breakages wheel check-wheel fuzz fuzz-tables format clean
 
 setup: $(EXTENSION)
 
@@ -120,8 +121,9 @@ wheel: setup
 check-wheel: setup
 	$(BIN)/python -m pytest drills/test_drill_wheel.py -q
 
-# Hostile Arrow structs and hostile state bytes, SECONDS for each; needs a C++ compiler. A finding is written to target/fuzz.
-fuzz: setup
+# EXAMPLES of any two tables (10 minutes of a core), then hostile Arrow structs and state bytes, SECONDS for each: these need
+# a C++ compiler. A table that fails is printed; other findings are written to target/fuzz.
+fuzz: fuzz-tables
 	$(BIN)/python -m pip install -q "atheris>=3,<4"
 	$(FUZZED) cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target $(HOST)
 	mkdir -p target/fuzz/corpus/arrow target/fuzz/corpus/states
@@ -129,6 +131,9 @@ fuzz: setup
 		-artifact_prefix=target/fuzz/ target/fuzz/corpus/arrow fuzz/seeds/arrow
 	$(BIN)/python fuzz/states.py -max_total_time=$(SECONDS) -max_len=8192 -rss_limit_mb=1500 -timeout=60 \
 		-print_final_stats=1 -artifact_prefix=target/fuzz/ target/fuzz/corpus/states
+
+fuzz-tables: setup
+	RUST_BACKTRACE=0 $(BIN)/python fuzz/tables.py --examples $(EXAMPLES)
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -15,6 +15,7 @@ import atheris
 
 with atheris.instrument_imports(include=["tidewheel"]):
     from tidewheel.drift import Profile, Window
+    from tidewheel.drift.profile.serialization import VERSION
     from tidewheel.errors import InputError, IntegrityError
 
 HEADER_BYTES, DIGEST_BYTES = 22, 32
@@ -60,7 +61,7 @@ def mutate(data: bytes, most: int, seed: int) -> bytes:
         data = dice.choice([PROFILE, WINDOW]).to_bytes()
     if dice.random() < 0.1:
         return atheris.Mutate(data, most)
-    kind, version, body = data[8:12], 1, bytearray(data[HEADER_BYTES:-DIGEST_BYTES])
+    kind, version, body = data[8:12], VERSION, bytearray(data[HEADER_BYTES:-DIGEST_BYTES])
     for _ in range(dice.randint(1, 3)):
         change(body, dice)
     if dice.random() < 0.02:

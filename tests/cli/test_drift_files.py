@@ -4,12 +4,16 @@ import gzip
 import io
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from pyarrow import feather, parquet
 
 from command_line import Command, in_process
 from tidewheel import drift
@@ -257,6 +261,119 @@ def test_missing_categories_of_feather_are_read(tidewheel: Command) -> None:
     assert tidewheel("drift", "r.feather", "r.feather", "--json", "a.json").code == 0
     (column,) = json.loads(Path("a.json").read_text(encoding="utf-8"))["columns"]
     assert (column["kind"], column["missing_reference"]) == ("categorical", pytest.approx(1 / 3))
+
+
+def both_ways(tidewheel: Command, reference: str, current: str) -> list[dict]:
+    """Compare two files, and the second with a profile of the first; give the columns by name, which must be the same."""
+    found = []
+    tidewheel("profile", reference, "-o", "p")
+    for one in (reference, "p"):
+        told = tidewheel("drift", one, current, "--json", "a.json")
+        assert told.code in {0, 1}, told
+        columns = json.loads(Path("a.json").read_text(encoding="utf-8"))["columns"]
+        found.append({column["name"]: column for column in columns})
+    assert {name: one["verdict"] for name, one in found[0].items()} == {
+        name: one["verdict"] for name, one in found[1].items()
+    }
+    return found
+
+
+def lines(values: list[str]) -> str:
+    return "".join(f'{{"x": {i}, "odd": {value}}}\n' for i, value in enumerate(values))
+
+
+#: What a column of JSON lines holds, and what is made of it.
+JSON_VALUES = {
+    "numbers and booleans": (["1", "true", "null"], "categorical", "stable"),
+    "numbers and lists": (["[1]", "1", "null"], "categorical", "stable"),
+    "objects and numbers": (['{"k": 1}', "2", "null"], "categorical", "stable"),
+    "objects and lists": (['{"k": 1}', "[2]", "null"], "categorical", "stable"),
+    "strings and numbers": (['"a"', "1", "null"], "categorical", "stable"),
+    "objects of several kinds": (['{"k": 1}', '{"k": "a"}', "null"], "struct", "not computed"),
+}
+
+
+@pytest.mark.parametrize(("values", "kind", "verdict"), JSON_VALUES.values(), ids=JSON_VALUES)
+def test_a_column_of_json_of_several_kinds_costs_itself_at_most(
+    tidewheel: Command, values: list[str], kind: str, verdict: str
+) -> None:
+    # Two columns beside it are of one kind each, nested or not.
+    text = lines(values * 2_000).replace("}\n", ', "list": [1], "wide": 1.5, "none": null}\n')
+    Path("r.jsonl").write_text(text, encoding="utf-8")
+    for columns in both_ways(tidewheel, "r.jsonl", "r.jsonl"):
+        assert columns["odd"]["verdict"] == verdict
+        assert columns["odd"]["missing_current"] == pytest.approx(1 / 3)
+        assert kind in columns["odd"]["kind"].lower() or verdict == "not computed"
+        assert (columns["x"]["kind"], columns["x"]["verdict"]) == ("numeric", "stable")
+        assert columns["list"]["verdict"] == "not computed"
+        assert columns["wide"]["verdict"] == "stable"
+
+
+def test_numbers_and_booleans_of_json_are_names(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(lines(["1", "true", "18446744073709551616"]), encoding="utf-8")
+    read = tables.read_table(file)
+    assert (read["x"].to_list(), read["odd"].to_list()) == ([0, 1, 2], ["1", "true", "18446744073709551616"])
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("[1]", "line 2 is a list"), ('{"x": ', "line 2 is none: Expecting value")],
+    ids=["a list", "cut short"],
+)
+def test_a_line_of_json_that_is_no_object_is_named(tidewheel: Command, line: str, words: str) -> None:
+    Path("a.jsonl").write_text(f'{{"x": 1}}\n{line}\n', encoding="utf-8")
+    told = tidewheel("drift", "a.jsonl", "a.jsonl")
+    assert told.code == 2
+    assert told.err.startswith(f"tidewheel: a.jsonl must have a JSON object on each line; {words}")
+
+
+def halves(first: pa.Array) -> pa.Array:
+    return pa.concat_arrays([first] * (5 * N))
+
+
+#: Columns of Arrow at which polars stops, and their kind and verdict.
+ARROW = {
+    "interval": (halves(pa.array([(1, 2, 3), None], pa.month_day_nano_interval())), "object", "not computed"),
+    "list view": (halves(pa.array([[1], None], pa.list_view(pa.int64()))), "", "not computed"),
+    "union": (
+        pa.UnionArray.from_sparse(pa.array([0] * 10 * N, pa.int8()), [pa.array([1, 2] * 5 * N)]), "object", "not computed",
+    ),
+    "long decimal": (halves(pa.array([Decimal("1.25"), None], pa.decimal256(60, 2))), "numeric", "stable"),
+    "runs": (pc.run_end_encode(halves(pa.array([1.5, None]))), "numeric", "stable"),
+    "runs of strings": (pc.run_end_encode(halves(pa.array(["a", None]))), "categorical", "stable"),
+    "views of strings": (halves(pa.array(["a" * 20, None], pa.string_view())), "categorical", "stable"),
+}  # fmt: skip
+
+
+#: Those that parquet has too.
+IN_PARQUET = {"list view", "long decimal", "views of strings"}
+ARROW_FILES = [
+    (name, form)
+    for name in ARROW
+    for form in ("feather", "parquet")
+    if form == "feather" or name in IN_PARQUET
+]
+
+
+@pytest.mark.parametrize(("name", "form"), ARROW_FILES)
+def test_a_type_that_polars_lacks_costs_its_own_column(tidewheel: Command, name: str, form: str) -> None:
+    values, kind, verdict = ARROW[name]
+    write = {"feather": feather.write_feather, "parquet": parquet.write_table}[form]
+    write(pa.table({"x": np.tile(X, 10), "odd": values}), f"r.{form}")
+    for columns in both_ways(tidewheel, f"r.{form}", f"r.{form}"):
+        assert columns["x"]["verdict"] == "stable"
+        assert columns["odd"]["verdict"] == verdict
+        assert kind in columns["odd"]["kind"]
+        if verdict == "stable":
+            assert columns["odd"]["missing_current"] == 0.5
+
+
+def test_codes_of_missing_entries_late_in_a_file_of_arrow_are_read(tidewheel: Command) -> None:
+    numbers = pd.Categorical([*range(N - 1), None], ordered=True)
+    pd.DataFrame({"x": X, "c": numbers}).to_feather("r.feather")
+    for columns in both_ways(tidewheel, "r.feather", "r.feather"):
+        assert columns["c"]["missing_current"] == pytest.approx(1 / N)
 
 
 def test_folders_that_name_a_column(tidewheel: Command) -> None:

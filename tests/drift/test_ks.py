@@ -222,8 +222,8 @@ def test_edge_cases(reference, current, expected):
 
 def test_what_is_left_out_is_counted():
     result = drift.ks([1.0, np.nan, None, np.inf], np.array([1.0, np.nan, np.nan]))
-    # None among floats is missing; in an object list NaN cannot be told from it.
-    assert result.beside == drift.Beside(missing=(2, 0), nan=(0, 2), infinite=(1, 0))
+    # None among floats is missing, NaN is NaN.
+    assert result.beside == drift.Beside(missing=(1, 0), nan=(1, 2), infinite=(1, 0))
 
 
 REFUSED = {

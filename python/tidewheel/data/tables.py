@@ -18,8 +18,9 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from tidewheel.data import irregular
 from tidewheel.data.text import LOOKED_AT, TextOptions, guess_numbers, has_codes, is_rounded, settle
-from tidewheel.errors import InputError, MissingExtraError, TidewheelError
+from tidewheel.errors import InputError, TidewheelError
 
 DELTA_LOG = "_delta_log"
 """The folder that makes a folder a Delta table."""
@@ -124,11 +125,12 @@ def scan_table(path: Path | str, options: TextOptions = _PLAIN, *, in_memory: bo
         numbers = _read_numbers(files[0]) if in_memory and options == _PLAIN and len(files) == 1 else None
         frame = _scan_text(files) if numbers is None else _join([(files[0], numbers)], place)
     elif known == "json":
-        frame = _join(
-            [(file, pl.scan_ndjson(file.source, infer_schema_length=None)) for file in files if file.head(1)], place
-        )  # fmt: skip
+        opened = [
+            (file, irregular.open_json(file.path, file.source, in_memory)) for file in files if file.head(1)
+        ]
+        frame = _join(opened, place)
     else:
-        return _join(_scan_typed(files, known), place)
+        return _join(_scan_typed(files, known, in_memory), place)
     if in_memory:
         frame = frame.collect().lazy()
     return settle(frame, options, times_alone=known == "json", in_memory=in_memory)
@@ -292,7 +294,7 @@ def _separator(path: Path, header: str) -> str:
     return best if counts[best] else ","
 
 
-def _scan_typed(files: Sequence[_File], known: _Format) -> list[tuple[_File, pl.LazyFrame]]:
+def _scan_typed(files: Sequence[_File], known: _Format, in_memory: bool) -> list[tuple[_File, pl.LazyFrame]]:
     """Open parquet or Arrow files, those of one schema together."""
     schema = pl.read_parquet_schema if known == "parquet" else pl.read_ipc_schema
     groups: dict[tuple[object, ...], list[_File]] = {}
@@ -306,28 +308,10 @@ def _scan_typed(files: Sequence[_File], known: _Format) -> list[tuple[_File, pl.
         if known == "parquet":
             frame = pl.scan_parquet(source, glob=False, hive_partitioning=False)  # type: ignore[arg-type]
         else:
-            frame = _scan_arrow(group, pl.scan_ipc(source, glob=False, hive_partitioning=False))  # type: ignore[arg-type]
-        found.append((group[0], frame))
+            frame = pl.scan_ipc(source, glob=False, hive_partitioning=False)  # type: ignore[arg-type]
+        held = [file.source for file in group]
+        found.append((group[0], irregular.open_typed(group[0].path, held, frame, known, in_memory)))
     return found
-
-
-def _scan_arrow(group: Sequence[_File], frame: pl.LazyFrame) -> pl.LazyFrame:
-    schema = frame.collect_schema()
-    categories = [name for name, dtype in schema.items() if dtype.base_type() in _CATEGORIES]
-    if not categories:
-        return frame
-    try:
-        frame.select(categories).collect()
-    except pl.exceptions.ComputeError as error:
-        # Codes of missing categories may be anything; pandas writes -1, at which polars stops.
-        try:
-            # Few files are so, and pyarrow takes long to import.
-            from pyarrow import feather
-        except ImportError as lacking:
-            raise MissingExtraError(f"{group[0].path} needs pyarrow to be read: {error}") from lacking
-        tables = [feather.read_table(file.source) for file in group]
-        return pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in tables]).lazy()
-    return frame
 
 
 def _join(scanned: Sequence[tuple[_File, pl.LazyFrame]], place: Path) -> pl.LazyFrame:

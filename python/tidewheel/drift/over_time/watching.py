@@ -159,7 +159,8 @@ def _prove(
     less = np.maximum(known_lower - upper, 0).sum(axis=-1)
     more = np.maximum(lower - known_upper, 0).sum(axis=-1)
     rest = np.abs(shares.sum(axis=-1) - known.sum())
-    distance = (np.abs(shares - known).sum(axis=-1) + rest) / 2
+    # Shares of a third or a seventh add up to a little more than 1.
+    distance = np.minimum((np.abs(shares - known).sum(axis=-1) + rest) / 2, 1.0)
     return distance, np.maximum(less, more)
 
 

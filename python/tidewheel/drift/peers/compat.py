@@ -107,7 +107,13 @@ def _read(name: str, table: Any, column: _native.Column) -> Sample:
         return Sample(np.empty(0), np.empty(0, dtype=np.bool_), column.kind)
     if column.kind == "null":
         return Sample(np.zeros(len(column)), np.zeros(len(column), dtype=np.bool_), column.kind)
-    values = _values(name, table)
+    try:
+        values = _values(name, table)
+    except InputTypeError:
+        raise
+    except (ValueError, TypeError, NotImplementedError):
+        # Libraries have types that NumPy does not, such as dictionaries with missing entries.
+        return _read_back(column)
     if (column.kind == "string") != (values.dtype.kind in "OUT") or values.dtype.kind in "OUT":
         # Declared, of a category type or of Python objects: as the column was read.
         return _read_back(column)

@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 
 from tidewheel import _native
 from tidewheel.drift.profile import column_state, serialization
+from tidewheel.drift.table.counted import Counts
 from tidewheel.drift.table.pairs import count_row_kinds, count_void, is_comparable, unreadable
+
+#: Why a float is no current value of a reference of whole numbers beyond 2^53.
+ROUNDED = "beyond 2^53 a float stands for several whole numbers, which the reference tells apart"
 
 
 @dataclass(slots=True)
@@ -30,6 +34,13 @@ class Notes:
         self.lacking |= other.lacking
         self.types |= other.types
         self.unread |= other.unread
+
+    def add_rounded(self, found: Sequence[column_state.Batch], vectors: Sequence[Counts]) -> None:
+        """Note the columns of a batch some of whose floats could not be placed among whole numbers, given its counts."""
+        for column, vector in zip(found, vectors, strict=True):
+            if isinstance(column, _native.Column) and vector[column_state.MISTYPED]:
+                self.types.add((column.name, column.dtype))
+                self.unread.add((column.name, ROUNDED))
 
     def write(self, to: serialization.Writer) -> None:
         """Write what `read` reads."""
@@ -61,7 +72,7 @@ def find_column(
     """Give a batch's column, if it can be counted, or say which rows these are."""
     if found is None:
         notes.lacking.add(column.name)
-        return column_state.LACKING
+        return None
     if is_comparable(column, found):
         return found
     parts = count_void(found)
@@ -73,4 +84,4 @@ def find_column(
     reason = unreadable(column, found)
     if reason:
         notes.unread.add((column.name, reason))
-    return column_state.MISTYPED
+    return column_state.Mistyped(count_row_kinds(found, None))

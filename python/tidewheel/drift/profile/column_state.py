@@ -1,7 +1,7 @@
 """What a profile knows of one column, and how a batch of that column becomes counts.
 
 A column's counts are one vector of integers: missing, NaN, minus infinity, plus infinity, rows of batches that lack the
-column, rows of batches that have it in another type, then its places in order. Their sum is the number of rows, and
+column, values of batches that have it in another type, then its places in order. Their sum is the number of rows, and
 vectors of batches add. `profile` puts columns together, `serialization` has their bytes.
 """
 
@@ -33,6 +33,7 @@ LACKING, MISTYPED = 4, 5
 
 _WITHOUT_TYPE = ("null", "unsupported")
 _DOMAINS = ("f8", "i8", "u8")
+_MOST_SIGNED = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,6 +90,27 @@ class Numbers:
         reference = _vector(fitted.parts, np.array(fitted.counts, dtype=np.int64))
         return cls(column.name, column.dtype, column.kind, reference, edges, bin_edges)
 
+    def blocks_for(self, dtype: str) -> tuple[_native.Blocks, Counts]:
+        """Give the blocks in which numbers of a type are counted, and where in a vector each counts.
+
+        Blocks cut at 64-bit integers are cut anew for numbers of another type. Signed ones in blocks of unsigned ones, and
+        the reverse, are counted over the edges that both types have; all others over the floats nearest to the edges, as
+        `compare` has it. Beyond 2^53 a float stands for several whole numbers: where several blocks of these have rows of
+        the reference it cannot be told in which it lies, and it counts as a value of another type.
+        """
+        edges, at = self.edges, np.arange(BESIDE, BESIDE + self.places)
+        if edges.dtype.kind == "f" or self.kind == "temporal" or dtype == edges.dtype.name:
+            return self.blocks, at
+        if dtype == "int64":
+            edges = edges[edges <= _MOST_SIGNED].astype(np.int64)
+            at = at[: len(edges) + 1]
+        elif dtype == "uint64":
+            at = at[(edges < 0).sum() :]
+            edges = edges[edges >= 0].astype(np.uint64)
+        else:
+            edges, at = _round(edges, self.reference[BESIDE:])
+        return _native.Blocks(inputs.read_array("edges", edges)), at
+
     def draw(self, current: Counts) -> Shape | None:
         """Count the reference and a window for a picture."""
         sides = self.reference[BESIDE:], current[BESIDE:]
@@ -125,7 +147,8 @@ class Numbers:
         if len(filled) > MOST_CODES or not len(self.edges) or self.edges.dtype != np.float64:
             return None
         inner = filled[(filled > 0) & (filled < len(self.edges))]
-        widths = self.edges[inner] - self.edges[inner - 1]
+        with np.errstate(over="ignore"):
+            widths = self.edges[inner] - self.edges[inner - 1]
         if len(inner) < len(filled) and (filled == 0).any():
             return None
         starts = self.edges[filled - 1]
@@ -390,8 +413,22 @@ def read(source: serialization.Reader) -> Profiled:
     return made
 
 
-#: A batch's column; its parts, where a side has no value; `LACKING` or `MISTYPED`.
-Batch = _native.Column | _native.Parts | Parts | int
+@dataclass(frozen=True, slots=True)
+class Mistyped:
+    """A batch's column of another type than the reference's.
+
+    What has no value counts as missing or NaN whatever its type, so that a part of the batch without any value, which goes
+    with any type, counts as it does in the whole.
+
+    Attributes:
+        parts: Its rows by kind.
+    """
+
+    parts: _native.Parts | Parts
+
+
+#: A batch's column; its parts, where a side has no value; one of another type; None where it is not there.
+Batch = _native.Column | _native.Parts | Parts | Mistyped | None
 
 
 def count(
@@ -401,7 +438,7 @@ def count(
 
     Args:
         known: What the profile knows.
-        columns: The batch's columns, each comparable with the profile's.
+        columns: The batch's columns, as `batches.find_column` gives them.
         rows: Rows of the batch.
         threads: Most threads to use.
     """
@@ -411,7 +448,8 @@ def count(
         for one, column in pairs
         if isinstance(column, _native.Column) and column.kind not in _WITHOUT_TYPE
     ]
-    numbers = {one.name: (column, one.blocks) for one, column in typed if isinstance(one, Numbers)}
+    blocks = {one.name: one.blocks_for(column.dtype) for one, column in typed if isinstance(one, Numbers)}
+    numbers = {one.name: (column, blocks[one.name][0]) for one, column in typed if isinstance(one, Numbers)}
     words = {one.name: (column, one.vocabulary) for one, column in typed if isinstance(one, Words)}
     in_blocks = _native.count_blocks(*_unzip(list(numbers.values())), threads)
     in_words = _native.count_vocabularies(*_unzip(list(words.values())), threads)
@@ -420,9 +458,21 @@ def count(
     for one, column in pairs:
         if one.name in counted:
             data, parts = counted[one.name]
-            vectors.append(_vector(parts, np.frombuffer(data, dtype=np.int64)))
-        elif isinstance(column, int):
-            vectors.append(_count_rows(column, rows, one.places))
+            vector = _vector(parts, np.zeros(one.places, dtype=np.int64))
+            found = np.frombuffer(data, dtype=np.int64)
+            if one.name in blocks:
+                np.add.at(vector, blocks[one.name][1], found)
+            else:
+                vector[BESIDE:] = found
+            vectors.append(vector)
+        elif column is None:
+            vectors.append(_count_rows(LACKING, rows, one.places))
+        elif isinstance(column, Mistyped):
+            # What the batch has no value of is as if it had the right type.
+            missing, nan = column.parts.missing, column.parts.nan
+            found = _count_rows(MISTYPED, rows - missing - nan, one.places)
+            found[:2] = missing, nan
+            vectors.append(found)
         else:
             vectors.append(_count_parts(column, one.places, threads))
     return vectors
@@ -440,6 +490,26 @@ _State = TypeVar("_State")
 
 def _unzip(pairs: list[tuple[_native.Column, _State]]) -> tuple[list[_native.Column], list[_State]]:
     return [column for column, _ in pairs], [state for _, state in pairs]
+
+
+def _round(edges: npt.NDArray[Any], reference: Counts) -> tuple[npt.NDArray[np.float64], Counts]:
+    """Cut blocks at floats instead of 64-bit integers, and say where in a vector each counts."""
+    floats, each = np.unique(edges.astype(np.float64), return_counts=True)
+    after = np.cumsum(each)
+    # The blocks between edges that share a float: how many have rows, and the sum of the places of these.
+    filled = reference > 0
+    number, places = (
+        np.cumsum(of)[after - 1] - np.cumsum(of)[after - each]
+        for of in (filled, filled * np.arange(len(filled)))
+    )
+    at = np.where(number > 1, MISTYPED, BESIDE + np.where(number == 1, places, after))
+    # Such a float has a block of its own: what is above it lies above all those edges.
+    shared = each > 1
+    cut = np.concatenate([floats, np.nextafter(floats[shared], np.inf)])
+    at = np.concatenate([at, BESIDE + after[shared]])
+    # Of the same cut the first stands: a float just above a shared one may be the float of other edges.
+    cut, first = np.unique(cut, return_index=True)
+    return cut, np.append(BESIDE, at[first])
 
 
 def _is_void(reference: Counts) -> bool:

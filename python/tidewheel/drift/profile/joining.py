@@ -12,17 +12,26 @@ import numpy as np
 
 from tidewheel import _native
 from tidewheel.drift.profile import column_state
+from tidewheel.drift.profile.batches import ROUNDED
 from tidewheel.drift.profile.column_state import Numbers, Others, Profiled, Words
 from tidewheel.drift.table.counted import Counts
-from tidewheel.errors import InputError
+from tidewheel.errors import InputError, InputTypeError
 
 
 def refit(known: Profiled, column: _native.Column, threads: int | None) -> Profiled:
-    """Learn a column anew over the edges that are known of it; all its strings are learned, known ones or not."""
+    """Learn a column anew over the edges that are known of it; all its strings are learned, known ones or not.
+
+    Raises:
+        InputTypeError: floats beyond 2^53 that stand for several of the whole numbers at which the edges lie.
+    """
     if isinstance(known, Words):
         found = _without_strings(known, len(column)) if column.kind == "null" else Words.fit(column, threads)
         return replace(found, dtype=known.dtype)
     (vector,) = column_state.count([known], [column], len(column), threads)
+    if vector[column_state.MISTYPED]:
+        raise InputTypeError(
+            f"column {known.name!r} must have the reference's type {known.dtype}; got {column.dtype}: {ROUNDED}"
+        )
     return replace(known, reference=vector)
 
 

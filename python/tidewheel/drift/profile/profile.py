@@ -54,7 +54,8 @@ class Profile:
     certified interval, no wider than the largest share that a block has of either sample. The report then has
     "ks_lower" and "ks_upper" among the statistics and no "ks", the test at the lower end, and effect bounds that
     cover the interval. Where its ends would have different verdicts the column is undecided, and says so. Where every
-    value has a block of its own (few distinct values) the distance is exact.
+    value has a block of its own (few distinct values) the distance is exact. Among whole numbers beyond 2^53 a fraction
+    counts as the whole number below it, and a float that stands for several of them as a value of another type.
 
     Example:
         >>> from tidewheel import drift
@@ -493,7 +494,7 @@ class Window:
     def unread(self) -> dict[str, str]:
         """Columns, by name, that could not be read in some batch, or whose times do not match the reference's, and why.
 
-        Their rows are among those of another type in `counts`.
+        Their values are among those of another type in `counts`.
         """
         reasons: dict[str, list[str]] = {}
         for name, reason in sorted(self._notes.unread):
@@ -503,8 +504,9 @@ class Window:
     def counts(self) -> list[Counts]:
         """Return a copy of the counts per column, whose sum is the number of rows.
 
-        Missing, NaN, minus and plus infinity; rows of batches that lack the column, or have it in another type; then the
-        places in order: a number's blocks; a string column's strings as the profile ranks them, then the buckets of others.
+        Missing, NaN, minus and plus infinity; rows of batches that lack the column, values of those that have it in another
+        type; then the places in order: a number's blocks; a string column's strings as the profile ranks them, then the
+        buckets of others.
         """
         with self._lock:
             return [vector.copy() for vector in self._counts]
@@ -514,7 +516,8 @@ class Window:
 
         Args:
             batch: A table with the profile's columns; others are passed over. Columns without a type count as missing. The
-                rows of a batch that lacks a column, or has it in another type, are counted as such.
+                rows of a batch that lacks a column are counted as such, and so are the values of one that has it in
+                another type.
             threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
 
         Raises:
@@ -533,7 +536,9 @@ class Window:
         known, notes = self._profile._columns, Notes()
         columns = [find_column(column, table.get(column.name), notes) for column in known]
         notes.further.update(set(table) - {column.name for column in known})
-        self._add(column_state.count(known, columns, table.n_rows, threads), notes)
+        vectors = column_state.count(known, columns, table.n_rows, threads)
+        notes.add_rounded(columns, vectors)
+        self._add(vectors, notes)
 
     def pass_over(self, names: Iterable[str]) -> None:
         """Take note of columns that a source has and that were not read, for the profile does not have them."""

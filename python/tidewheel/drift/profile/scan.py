@@ -99,14 +99,28 @@ def _open(source: Any, window: Window) -> tuple[int | None, Iterator[_Table]]:
 
 
 def _read_stream(source: Any, profile: Profile) -> Iterator[_Table]:
-    if (
-        hasattr(source, "schema")
-        and series.library(source) == "pyarrow"
-        and series.has_extensions(source.schema)
-    ):
+    schema = source.schema if series.library(source) == "pyarrow" and hasattr(source, "schema") else None
+    if schema is None:
+        return (inputs.from_columns("source", batch, profile.kinds) for batch in _native.Batches(source))
+    if series.is_cut_short(schema):
+        # A table, a reader of batches, or one batch.
         batches = source.to_batches() if hasattr(source, "to_batches") else source
-        return (inputs.read_table("source", batch, kinds=profile.kinds) for batch in batches)
-    return (inputs.from_columns("source", batch, profile.kinds) for batch in _native.Batches(source))
+        batches = [source] if hasattr(source, "columns") and batches is source else batches
+        found = (inputs.read_table("source", batch, kinds=profile.kinds) for batch in batches)
+    else:
+        found = (inputs.from_columns("source", batch, profile.kinds) for batch in _native.Batches(source))
+    return _or_empty(found, schema.names)
+
+
+def _or_empty(batches: Iterator[_Table], names: Sequence[str]) -> Iterator[_Table]:
+    """Give the batches, or a table without rows where there are none: it too has columns, and lacks others."""
+    first = next(batches, None)
+    if first is None:
+        first = inputs.from_columns(
+            "source", [_native.Column.null(series.column_name(name), 0) for name in names]
+        )
+    yield first
+    yield from batches
 
 
 def _is_paths(source: Any) -> bool:
@@ -182,7 +196,8 @@ def _choose(present: list[str], window: Window) -> list[str]:
 
 
 def _read_lazy(frame: "pl.LazyFrame", window: Window) -> Iterator[_Table]:
-    chosen = frame.select(_choose(frame.collect_schema().names(), window))
+    names = _choose(frame.collect_schema().names(), window)
     # Counts do not depend on the order, and without it nothing waits for a slow file.
-    for batch in chosen.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False, lazy=True):
-        yield inputs.read_table("source", batch, kinds=window.profile.kinds)
+    batches = frame.select(names).collect_batches(chunk_size=BATCH_ROWS, maintain_order=False, lazy=True)
+    found = (inputs.read_table("source", batch, kinds=window.profile.kinds) for batch in batches)
+    return _or_empty(found, names)

@@ -108,6 +108,9 @@ def _read_sequence(name: str, values: Any) -> _native.Column:
     if array.ndim == 1 and array.dtype.kind in "OUS":
         # NumPy writes numbers among strings as strings.
         return objects.read_objects(name, list(values))
+    if array.ndim > 1 and isinstance(values, list | tuple):
+        # Rows that are lists are lists, though all may have one item.
+        return objects.read_objects(name, list(values))
     if array.ndim == 0:
         raise InputError(f"{name!r} must be one-dimensional; got {array.ndim} dimensions")
     return series.read_numpy(name, array)
@@ -206,7 +209,7 @@ def _open_table(
     name: str, table: Any, columns: Sequence[str] | None, exclude: Sequence[str], kinds: Kinds | None
 ) -> Table:
     library = series.library(table)
-    if library == "pyarrow" and hasattr(table, "read_all") and series.has_extensions(table.schema):
+    if library == "pyarrow" and hasattr(table, "read_all") and series.is_cut_short(table.schema):
         table = table.read_all()
     if library == "polars" and hasattr(table, "collect_schema") and hasattr(table, "collect"):
         names = table.collect_schema().names()

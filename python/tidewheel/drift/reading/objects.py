@@ -14,19 +14,26 @@ from tidewheel.drift.reading import arrays
 Mask = npt.NDArray[np.bool_]
 
 
-def read_objects(name: str, items: list[Any], there: Mask | None = None) -> _native.Column:
-    """Read objects of one kind: numbers, decimals, booleans, strings, dates, times; None and NaN are missing.
+def read_objects(
+    name: str, items: list[Any], there: Mask | None = None, *, nan_is_missing: bool = False
+) -> _native.Column:
+    """Read objects of one kind: numbers, decimals, booleans, strings, dates, times; None is missing, and NaN but in numbers.
 
     Args:
         name: The column's name.
         items: One object per row.
         there: False for rows that are missing whatever they hold; None if there are none.
+        nan_is_missing: Count NaN among numbers as missing too, as pandas does.
 
     Returns:
         The column; without a value it has no type, and with objects of another kind, or of several, none that is supported.
     """
     present = np.array([not is_missing(item) for item in items], dtype=np.bool_)
     present = present if there is None else present & there
+    if not nan_is_missing and all(map(_is_number, items, present.tolist())):
+        # As they would count in an array of floats: whether a list has None too must not matter.
+        nan = np.array([isinstance(item, float | np.floating) for item in items], dtype=np.bool_)
+        present |= nan if there is None else nan & there
     kinds = {type(item) for item, keep in zip(items, present.tolist(), strict=True) if keep}
     if not kinds:
         return _native.Column.null(name, len(items))
@@ -54,6 +61,12 @@ def is_missing(item: object) -> bool:
     return isinstance(differs, bool | np.bool_) and bool(differs)
 
 
+def _is_number(item: object, present: bool) -> bool:
+    return not present or (
+        isinstance(item, int | float | np.integer | np.floating) and not isinstance(item, bool)
+    )
+
+
 def _fill(items: list[Any], present: Mask, instead: Any) -> list[Any]:
     return [item if keep else instead for item, keep in zip(items, present.tolist(), strict=True)]
 
@@ -75,8 +88,12 @@ def _read_numbers(name: str, items: list[Any], present: Mask) -> _native.Column 
     return arrays.read_plain(name, numbers, numbers.dtype.name, present)
 
 
-def _read_decimals(name: str, items: list[Any], present: Mask) -> _native.Column:
-    numbers = np.array([float(item) for item in _fill(items, present, 0)])
+def _read_decimals(name: str, items: list[Any], present: Mask) -> _native.Column | None:
+    try:
+        numbers = np.array([float(item) for item in _fill(items, present, 0)])
+    except OverflowError:
+        # A whole number beside decimals that is larger than any float.
+        return None
     return arrays.read_plain(name, numbers, "decimal", present)
 
 

@@ -33,7 +33,7 @@ def read_pandas(name: str, values: Any) -> _native.Column:
     if kind == "CategoricalDtype":
         return _read_categories(name, values)
     if kind in {"PeriodDtype", "IntervalDtype"}:
-        return objects.read_objects(name, list(values))
+        return objects.read_objects(name, list(values), nan_is_missing=True)
     return _read_exported(name, values)
 
 
@@ -67,8 +67,10 @@ def _read_exported(name: str, values: Any) -> _native.Column:
         column = _native.read_array(name, _ArrowOnly(values))
     except (ImportError, ValueError, TypeError, NotImplementedError, AttributeError):
         # The Arrow interface of pandas needs pyarrow, an index has none, and pyarrow does not take every type.
-        return objects.read_objects(name, list(values))
-    return objects.read_objects(name, list(values)) if column.kind == "unsupported" else column
+        return objects.read_objects(name, list(values), nan_is_missing=True)
+    if column.kind == "unsupported":
+        return objects.read_objects(name, list(values), nan_is_missing=True)
+    return column
 
 
 class _ArrowOnly:
@@ -91,9 +93,9 @@ def read_numpy(name: str, array: Any, *, nan_is_missing: bool = False) -> _nativ
     if array.ndim != 1 or array.dtype.kind not in "OUT":
         return arrays.read(name, array, nan_is_missing=nan_is_missing)
     masked = arrays.read_mask(array)
-    if masked is not None:
-        return objects.read_objects(name, array.data.tolist(), ~masked)
-    return objects.read_objects(name, array.tolist())
+    there = None if masked is None else ~masked
+    items = array.tolist() if masked is None else array.data.tolist()
+    return objects.read_objects(name, items, there, nan_is_missing=nan_is_missing)
 
 
 def read_polars(name: str, series: Any) -> _native.Column:
@@ -112,9 +114,12 @@ def can_export(name: str, dtype: Any) -> bool:
     return "\0" not in name and dtype.base_type().__name__ not in _NESTED | _OPAQUE
 
 
-def has_extensions(schema: Any) -> bool:
-    """Say whether a schema of pyarrow has extension types, of which a stream tells no more than how they are stored."""
-    return any(hasattr(field.type, "extension_name") for field in schema)
+def is_cut_short(schema: Any) -> bool:
+    """Say whether a stream tells less than its schema of pyarrow.
+
+    Of extension types it says how they are stored, of a name what stands before a zero byte.
+    """
+    return any(hasattr(field.type, "extension_name") or "\0" in field.name for field in schema)
 
 
 def read_pyarrow(name: str, values: Any) -> _native.Column:

@@ -117,8 +117,10 @@ def outside(shape: Shape) -> tuple[float, float]:
 def describe_ends(shape: Shape) -> tuple[str, str]:
     """Write the ends of a picture of numbers or times as a reader would."""
     low, width = shape.low or 0.0, shape.width or 0.0
-    high = low + width * (len(shape.reference_counts) - 2)
-    if width == round(width) and (low + width / 2) * 2 == round((low + width / 2) * 2) and low != round(low):
+    # By halves, since all bins together may be wider than any float.
+    half = width * ((len(shape.reference_counts) - 2) / 2)
+    high = low + half + half
+    if low != round(low) and width == round(width) and (low + width / 2) * 2 == round((low + width / 2) * 2):
         # Bins of whole numbers reach half a step beyond the numbers they hold.
         low, high = low + 0.5, high - 0.5
     kind, _, unit = shape.dtype.rstrip("]").partition("[")

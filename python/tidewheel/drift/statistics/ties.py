@@ -122,7 +122,7 @@ def count_values(
         return None
     # A column of few values has an edge at each of them, so that both columns' edges part all values.
     edges = np.sort(np.concatenate([np.array(one.edges, dtype=one.domain) for one in fitted]))
-    edges = edges[np.append(True, edges[1:] != edges[:-1])]
+    edges = np.append(edges[:1], edges[1:][edges[1:] != edges[:-1]])
     if len(edges) > 2 * MOST_VALUES:
         return None
     at = inputs.read_array("edges", edges)

@@ -295,7 +295,9 @@ def _compare_tables(
         if unit is None
         else OrderedUnits.read(unit, fill(unit, pair_columns(unit, r_table, c_table)), choice.unit_order)
     )
-    measured = differing | _measure(pairs, units, choice.rules, threads)
+    # Where a side has no row there is no unit of which anything could be known.
+    has_rows = r_table.n_rows > 0 and c_table.n_rows > 0
+    measured = differing | _measure(pairs, units if has_rows else None, choice.rules, threads)
     if "wasserstein" in choice.statistics:
         measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
     judged, explain = {}, None
@@ -404,7 +406,7 @@ def _measure_others(
         ),
     }
     by_unit = None
-    if units is not None and min(rows) > 0:
+    if units is not None:
         by_unit = unit_tests.describe_missing(units.tables(pair, _count_rows_by_unit))
     measured = measure_shares(name, kind, rows, shares, None if by_unit is None else by_unit.designs[1], rule)
     return measured if by_unit is None else unit_tests.retest(measured, by_unit)

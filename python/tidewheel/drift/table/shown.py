@@ -51,8 +51,11 @@ def wasserstein(reference: _native.Column, current: _native.Column, threads: int
     """Measure the distance, in the column's unit and, if that is above 0, in the reference's interquartile ranges."""
     distance, _, _ = _native.wasserstein(reference, current, threads)
     found = {"wasserstein": distance}
+    if _native.find_range(reference, threads)[0] is None:
+        # Infinities alone.
+        return found
     fitted = _native.fit_quantiles(reference, 4, threads)
-    low, high = (_quartile(fitted, quarter) for quarter in (1, 3))
+    low, high = (_quartile(fitted, quarter) for quarter in (1, 3)) if fitted.edges else (0, 0)
     if high > low:
         # Whole numbers are subtracted as such, and halves of floats, whose difference may be more than a float holds.
         halves = math.isinf(high - low)
