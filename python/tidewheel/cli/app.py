@@ -204,6 +204,9 @@ def compare_files(
     unit: Annotated[
         str | None, typer.Option(help="Column that says which rows belong together, such as a day or a user.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Column that says how much each row counts: numbers of at least 0.")
+    ] = None,
     alpha: Annotated[
         float,
         typer.Option(
@@ -263,7 +266,17 @@ def compare_files(
     kinds = _declare(categorical, numeric)
     text = TextOptions(tuple(_split(null_values) or ()), decimal_comma)
     choice = Choice(
-        _split(columns), _split(exclude), unit, alpha, correction, threads, compat, kinds, text, thresholds
+        _split(columns),
+        _split(exclude),
+        unit,
+        alpha,
+        correction,
+        threads,
+        compat,
+        kinds,
+        text,
+        thresholds,
+        weights,
     )
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}

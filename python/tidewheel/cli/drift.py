@@ -46,6 +46,7 @@ class Choice:
         kinds: What columns are declared to be, by name.
         text: How text is to be read.
         thresholds: File of thresholds per column; None for the defaults.
+        weights: The column that says how much each row counts; None if all count alike.
     """
 
     columns: Sequence[str] | None
@@ -58,6 +59,7 @@ class Choice:
     kinds: Mapping[str, str] = field(default_factory=dict)
     text: TextOptions = field(default_factory=TextOptions)
     thresholds: Path | None = None
+    weights: str | None = None
 
 
 def compare_tables(
@@ -162,6 +164,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
             columns=choice.columns,
             exclude=choice.exclude,
             unit=choice.unit,
+            weights=choice.weights,
             alpha=choice.alpha,
             correction=choice.correction,
             kinds=choice.kinds,
@@ -173,11 +176,12 @@ def _compare(reference: Path, current: Path, choice: Choice) -> drift.DriftRepor
         raise InputError(
             f"`--categorical` and `--numeric` belong to the command that learned the profile {reference}, which keeps them"
         )
-    if choice.unit is not None:
-        raise InputError(
-            f"`--unit` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
-            "leave it out or name the reference's table"
-        )
+    for option, given in (("--unit", choice.unit), ("--weights", choice.weights)):
+        if given is not None:
+            raise InputError(
+                f"`{option}` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
+                "leave it out or name the reference's table"
+            )
     if choice.compat is not None:
         raise InputError(
             f"`--compat` needs the rows of the reference, of which the profile {reference} keeps counts alone; "

@@ -56,6 +56,9 @@ class Profile:
     cover the interval. Where its ends would have different verdicts the column is undecided, and says so. Where every
     value has a block of its own (few distinct values) the distance is exact.
 
+    Each row counts once and by itself: the `weights` and the `unit` of `compare` need the rows on both sides, of which
+    neither a profile nor a window keeps any.
+
     Example:
         >>> from tidewheel import drift
         >>> profile = drift.Profile.fit({"speed": [float(i % 50) for i in range(5000)]})

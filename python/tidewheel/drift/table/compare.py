@@ -18,7 +18,15 @@ from tidewheel.drift.report.records import Shape
 from tidewheel.drift.report.report import DriftReport
 from tidewheel.drift.statistics import ties
 from tidewheel.drift.statistics.bins import MOST_CATEGORIES, domain
-from tidewheel.drift.table import cautions, column_tests, open_vocabulary, shown, unit_order, unit_tests
+from tidewheel.drift.table import (
+    cautions,
+    column_tests,
+    open_vocabulary,
+    shown,
+    unit_order,
+    unit_tests,
+    weighed,
+)
 from tidewheel.drift.table.cautions import INDEPENDENT
 from tidewheel.drift.table.counted import BINS
 from tidewheel.drift.table.decision import check_levels
@@ -44,6 +52,7 @@ from tidewheel.drift.table.pairs import (
     kind_of,
     name_further,
     name_kind,
+    number_names,
     pair_columns,
     sides_of,
     unreadable,
@@ -68,6 +77,7 @@ def compare(
     statistics: Sequence[str] | None = None,
     unit: str | None = None,
     unit_order: Order = None,
+    weights: str | None = None,
     alpha: float = 0.05,
     correction: str = "bh",
     kinds: Mapping[str, str] | None = None,
@@ -122,6 +132,13 @@ def compare(
         unit_order: The time order of units: "value" (numbers, times, else letters), "appearance" (that of their first
             rows), or a sequence of all units. By default by value where all are numbers, times, or strings that are numbers
             or ISO dates, else by appearance. Missing units come last.
+        weights: Column that says how much each row counts: finite numbers of at least 0, in both tables; it is not
+            compared. Shares, distributions, bins and pictures are those of the weighted rows; tests and bounds take
+            `(sum w)^2 / sum w^2` equal rows a side (Kish), which a warning tells. That is approximately valid, and as
+            long as weights do not depend on the values. Where all weights of a side are equal the report is that without
+            weights. Else tied numbers are tested by the law of continuous ones, whose p is never too small, rare names
+            are pooled rather than permuted, all names together ("tail") are tested by other halves, and 64-bit integers
+            beyond 2^53 are compared as floats. Not with `unit`, `compat` or "wasserstein".
         alpha: Level of tests and bounds, in (0, 1).
         correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
         kinds: What columns are declared to be, by name: "categorical" (numbers and times become names) or "numeric"
@@ -141,14 +158,15 @@ def compare(
     Raises:
         InputError: a column named in `columns` or `exclude` is in neither table, `columns` names none or none is left, the
             unit's column is not in both, `alpha` or a threshold lies outside (0, 1), the reference has one unit only, or
-            `unit_order` lacks a unit or names one twice.
+            `unit_order` lacks a unit or names one twice; a weight is missing, NaN, infinite or negative, all of a side are
+            0, or `weights` goes with `unit`, `compat` or "wasserstein".
         InputTypeError: a table is of an unknown type, the unit's column has another type in each, `columns` or `exclude` is
-            a string, or a threshold is no number.
+            a string, weights are no numbers, or a threshold is none.
         UnknownNameError: an unknown `correction`, `unit_order` or statistic, `compat`, kind or method of `compat_methods`;
             `kinds` with a kind or a column that does not exist; `thresholds` with such a column or part.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` two more passes on one thread, and 5 to 60 ms
-    a test of 80 units. With `compat` raw values
+    a test of 80 units. With `weights` half a second per million rows of a column, by sorting. With `compat` raw values
     are looked at as these tools do, in NumPy: some 100 nanoseconds per number, 500 per string.
 
     Source: Dvoretzky, Kiefer and Wolfowitz (1956) for bounds of D, of two samples as Wei and Dudley (2012) have it; Rao and
@@ -168,10 +186,12 @@ def compare(
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     asked = None if columns is None else arguments.read_names("columns", columns)
     unit = None if unit is None else arguments.read_name("unit", unit)
+    weights = _read_weights(weights, unit, compat, wanted)
+    beside = [name for name in (unit, weights) if name is not None]
     peers = _import_peers(compat, compat_methods)
     declared, left_out = arguments.read_kinds(kinds), arguments.read_excluded(exclude)
-    read = None if asked is None else [*asked, *([] if unit is None else [unit])]
-    unread = [name for name in left_out if name != unit]
+    read = None if asked is None else [*asked, *beside]
+    unread = [name for name in left_out if name not in beside]
     r_table = inputs.read_table("reference", reference, columns=read, exclude=unread, kinds=declared)
     c_table = inputs.read_table(
         "current", current, columns=list(r_table) if read is None else read, exclude=unread, kinds=declared
@@ -179,7 +199,7 @@ def compare(
     inputs.check_declared(declared, r_table, c_table)
     check_known(rules.thresholds, "`reference`", r_table, c_table)
     tables = {"reference": r_table, "current": c_table}
-    names = choose_columns(tables, [name for name in r_table if name != unit], asked, left_out)
+    names = choose_columns(tables, [name for name in r_table if name not in beside], asked, left_out)
     differing = find_differing(names, r_table, c_table)
     pairs = {name: instants.align(r_table[name], c_table[name]) for name in names if name not in differing}
     units = (
@@ -187,14 +207,18 @@ def compare(
         if unit is None
         else OrderedUnits.read(unit, fill(unit, pair_columns(unit, r_table, c_table)), unit_order)
     )
-    measured = differing | _measure(pairs, units, rules, threads)
+    weighing = None
+    if weights is not None:
+        weighing = weighed.Weights.read(weights, pair_columns(weights, r_table, c_table))
+    counting = None if weighing is None or weighing.is_even else weighing
+    measured = differing | _measure(pairs, units, counting, rules, threads)
     if "wasserstein" in wanted:
         measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
     decided = decide([measured[name].only(wanted) for name in names], alpha, correction)
-    known = {*r_table, *left_out, unit}
+    known = {*r_table, *left_out, *beside}
     extra = [name for name in c_table if name not in known and columns is None]
     computed = [column for column in decided if column.name in pairs]
-    told = (*_warnings(units, rules, extra), *cautions.warn(computed, pairs, declared, rules))
+    told = (*_warnings(units, weighing, rules, extra), *cautions.warn(computed, pairs, declared, rules))
     if peers is not None:
         typed = {name: pair for name, pair in pairs.items() if is_comparable(*pair)}
         judged = peers.judge_columns(compat, r_table.source, c_table.source, typed, compat_methods)
@@ -226,10 +250,38 @@ def _import_peers(compat: str | None, methods: Mapping[str, str] | None) -> Modu
     return peers
 
 
-def _warnings(units: OrderedUnits | None, rules: Rules, extra: list[str]) -> tuple[str, ...]:
+def _read_weights(
+    weights: str | None, unit: str | None, compat: str | None, statistics: Sequence[str]
+) -> str | None:
+    """Read the name of the weights' column, and refuse what takes no weights."""
+    if weights is None:
+        return None
+    for argument, given in (("unit", unit), ("compat", compat)):
+        if given is not None:
+            raise InputError(
+                f"`weights` and `{argument}` cannot go together: {_WEIGHTLESS[argument]}; got {weights!r} and {given!r}"
+            )
+    if "wasserstein" in statistics:
+        raise InputError(
+            "`statistics` must not hold 'wasserstein' where `weights` are given: it counts plain rows"
+        )
+    return arguments.read_name("weights", weights)
+
+
+_WEIGHTLESS = {
+    "unit": "the spread between units is estimated from plain rows",
+    "compat": "the other tool knows no weights",
+}
+
+
+def _warnings(
+    units: OrderedUnits | None, weights: weighed.Weights | None, rules: Rules, extra: list[str]
+) -> tuple[str, ...]:
     found = []
     if units is None:
         found.append(INDEPENDENT)
+    if weights is not None:
+        found.append(weights.tell())
     found += rules.tell()
     found += name_further(extra)
     return tuple(found)
@@ -256,24 +308,45 @@ def _with_wasserstein(measured: Measured, pair: Pair, threads: int | None) -> Me
 
 
 def _measure(
-    pairs: Mapping[str, Pair], units: OrderedUnits | None, rules: Rules, threads: int | None
+    pairs: Mapping[str, Pair],
+    units: OrderedUnits | None,
+    weights: weighed.Weights | None,
+    rules: Rules,
+    threads: int | None,
 ) -> dict[str, Measured]:
     measured = {}
     numeric = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in NUMERIC}
     categorical = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in CATEGORICAL}
     numbers = _native.compare_numeric(*sides_of(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
-        measured[name] = _measure_numbers(name, pair, found, units, rules.of(name), threads)
+        measured[name] = (
+            _measure_numbers(name, pair, found, units, rules.of(name), threads)
+            if weights is None
+            else weighed.measure_numbers(name, pair, found, weights, rules.of(name))
+        )
+    if weights is not None:
+        measured |= {
+            name: weighed.measure_categories(name, pair, weights, rules.of(name))
+            for name, pair in categorical.items()
+        }
+        categorical = {}
     categories = _native.compare_categories(*sides_of(categorical), MOST_CATEGORIES, threads)
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
         measured[name] = _measure_categories(name, pair, counted, units, rules.of(name))
     for name in pairs.keys() - measured.keys():
-        measured[name] = _measure_others(name, pairs[name], units, rules.of(name), threads)
+        by_row = units is not None or weights is not None
+        measured[name] = _measure_others(name, pairs[name], units, rules.of(name), threads, by_row=by_row)
     return measured
 
 
 def _measure_others(
-    name: str, pair: Pair, units: OrderedUnits | None, rule: Rule, threads: int | None
+    name: str,
+    pair: Pair,
+    units: OrderedUnits | None,
+    rule: Rule,
+    threads: int | None,
+    *,
+    by_row: bool,
 ) -> Measured:
     """Measure a column of which a side has no value, or one that no statistic takes."""
     rows = (len(pair[0]), len(pair[1]))
@@ -282,8 +355,8 @@ def _measure_others(
     kind = name_kind(
         [one.dtype for one, none in zip(pair, void, strict=True) if not none], reason
     ) or name_kind([one.dtype for one in pair], reason)
-    # Which rows of a unit are missing is not known of a column that cannot be read.
-    if reason and (units is not None or not any(void)):
+    # Which rows are missing, of a unit or of what weight, is not known of a column that cannot be read.
+    if reason and (by_row or not any(void)):
         return not_supported(name, kind, rows, (pair[0].missing, pair[1].missing), reason)
     one, other = (count_row_kinds(column, threads) for column in pair)
     shares = {
@@ -359,21 +432,8 @@ def _measure_categories(
         )
         by_unit = unit_tests.describe(tables, ordered=False)
         if is_open(found):
-            held = open_vocabulary.hold_out_units(_number_names(pair), units.places, by_unit.phi)
+            held = open_vocabulary.hold_out_units(number_names(pair)[1], units.places, by_unit.phi)
     measured = measure_categories(name, found, None if by_unit is None else by_unit.designs, rule, held)
     if by_unit is not None:
         measured = unit_tests.retest(measured, by_unit, held)
     return replace(measured, shape=None if measured.problem else _shape_of_categories(found, pair[0].dtype))
-
-
-def _number_names(pair: Pair) -> unit_order.Tables:
-    """Number the strings of all rows, both sides alike; -1 where one is missing."""
-    numbers: dict[str | None, int] = {}
-    sides = []
-    for column in pair:
-        codes = unit_order.read_codes(_native.encode_units(column))
-        _, first = np.unique(codes, return_index=True)
-        names = _native.gather_strings(column, inputs.read_array("rows", first.astype(np.int64)))
-        known = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
-        sides.append(np.array(known, dtype=np.int64)[codes])
-    return sides[0], sides[1]
