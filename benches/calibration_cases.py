@@ -160,6 +160,23 @@ def measure_units(rng, units, rows, rho, replications, *, equal):
     return found
 
 
+# Rows that count with weights
+
+
+def measure_weights(rng, law, n, m, replications, parts, spread):
+    """Compare undrifted tables whose rows have log-normal weights that say nothing of the values; return each part's p."""
+    columns = 20
+    found = {part: [] for part in parts}
+    for _ in range(math.ceil(replications / columns)):
+        sides = [
+            table(rng, law, rows, columns) | {"weight": rng.lognormal(0, spread, rows)} for rows in (n, m)
+        ]
+        report = drift.compare(*sides, weights="weight", threads=1)
+        for part in parts:
+            found[part].extend(pvalues(report, part))
+    return found
+
+
 # Many columns
 
 

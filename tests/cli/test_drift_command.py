@@ -263,6 +263,24 @@ def test_thresholds_come_from_a_file(
     assert {one["name"]: one["effect"]["threshold"] for one in report["columns"]} == {"x": 0.3, "route": 0.25}
 
 
+def test_rows_count_with_weights(tidewheel: Command, tables: Path, tmp_path: Path) -> None:
+    sides = tables / "reference.parquet", tables / "moved.parquet"
+    told = tidewheel("drift", *sides, "--weights", "at", "--columns", "x", "--json", tmp_path / "report.json")
+    assert (told.code, told.out) == (2, "")
+    assert "weights 'at' must be numbers; got datetime[us] in `reference`" in told.err
+    weighed = [tmp_path / "one.parquet", tmp_path / "other.parquet"]
+    for source, to, seed in zip(sides, weighed, (1, 2), strict=True):
+        weights = np.random.default_rng(seed).lognormal(0, 1, ROWS)
+        pl.read_parquet(source).with_columns(w=pl.Series(weights)).write_parquet(to)
+    told = tidewheel("drift", *weighed, "--weights", "w", "--json", tmp_path / "report.json")
+    assert (told.code, told.err) == (1, "")
+    assert "20,000 reference rows are worth" in told.out
+    expected = drift.compare(*map(pl.read_parquet, weighed), weights="w")
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == json.loads(
+        expected.to_json()
+    )
+
+
 BAD_LIMITS = {
     "part.toml": ("[x]\nmising = 0.1", "part.toml: `thresholds['x']` must name parts of 'values', 'tail', 'missing'"),
     "range.json": ('{"x": {"nan": 2}}', "range.json: `thresholds['x']['nan']` must lie between 0 and 1; got 2"),
@@ -322,6 +340,7 @@ WRONG = {
     "segments": ("drift january moved.parquet --by route", "`--by` needs the rows of the reference"),
     "segments of no column": ("drift reference.parquet moved.parquet --by z", "column 'z' must be in `reference`"),
     "segments of ids": ("drift reference.parquet moved.parquet --by x", "at most 1,000 segments; 'x' makes 40,000"),
+    "weights": ("drift january moved.parquet --weights x", "`--weights` needs the rows of the reference"),
     "other tool": ("drift january moved.parquet --compat nannyml", "`--compat` needs the rows of the reference"),
     "unknown tool": ("drift reference.parquet moved.parquet --compat whylogs", "--compat"),
     "no rows": ("drift january no_rows.parquet", "no_rows.parquet must have at least one row; got none, with 3 columns"),

@@ -211,6 +211,9 @@ def compare_files(
     unit: Annotated[
         str | None, typer.Option(help="Column that says which rows belong together, such as a day or a user.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Column that says how much each row counts: numbers of at least 0.")
+    ] = None,
     alpha: Annotated[
         float,
         typer.Option(
@@ -281,6 +284,7 @@ def compare_files(
         text,
         _split(by),
         thresholds,
+        weights,
     )
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}

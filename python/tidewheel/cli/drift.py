@@ -49,6 +49,7 @@ class Choice:
         text: How text is to be read.
         by: The columns whose values split the rows into segments; None for whole tables.
         thresholds: File of thresholds per column; None for the defaults.
+        weights: The column that says how much each row counts; None if all count alike.
     """
 
     columns: Sequence[str] | None
@@ -62,6 +63,7 @@ class Choice:
     text: TextOptions = field(default_factory=TextOptions)
     by: Sequence[str] | None = None
     thresholds: Path | None = None
+    weights: str | None = None
 
 
 def compare_tables(
@@ -167,6 +169,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> Report:
             exclude=choice.exclude,
             by=choice.by,
             unit=choice.unit,
+            weights=choice.weights,
             alpha=choice.alpha,
             correction=choice.correction,
             kinds=choice.kinds,
@@ -178,16 +181,12 @@ def _compare(reference: Path, current: Path, choice: Choice) -> Report:
         raise InputError(
             f"`--categorical` and `--numeric` belong to the command that learned the profile {reference}, which keeps them"
         )
-    if choice.unit is not None:
-        raise InputError(
-            f"`--unit` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
-            "leave it out or name the reference's table"
-        )
-    if choice.by is not None:
-        raise InputError(
-            f"`--by` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
-            "name the reference's table"
-        )
+    for option, given in (("--unit", choice.unit), ("--by", choice.by), ("--weights", choice.weights)):
+        if given is not None:
+            raise InputError(
+                f"`{option}` needs the rows of the reference, of which the profile {reference} keeps counts alone; "
+                "leave it out or name the reference's table"
+            )
     if choice.compat is not None:
         raise InputError(
             f"`--compat` needs the rows of the reference, of which the profile {reference} keeps counts alone; "

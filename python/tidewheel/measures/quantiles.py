@@ -8,7 +8,7 @@ from tidewheel import _native
 
 def upper_quantile(level: float, df: float | None) -> float:
     """Find z with P(|Z| > z) = level for a standard normal Z, or Student's with `df` degrees of freedom (at least 1)."""
-    if df is None:
+    if df is None or math.isinf(df):
         return math.sqrt(bisect(lambda square: _native.chi2_sf(square, 1.0), level))
     return math.sqrt(bisect(lambda square: _native.f_sf(square, 1.0, max(df, 1.0)), level))
 

@@ -469,7 +469,7 @@ def count(
             vectors.append(_count_rows(LACKING, rows, one.places))
         elif isinstance(column, Mistyped):
             # What the batch has no value of is as if it had the right type.
-            missing, nan = column.parts.missing, column.parts.nan
+            missing, nan = int(column.parts.missing), int(column.parts.nan)
             found = _count_rows(MISTYPED, rows - missing - nan, one.places)
             found[:2] = missing, nan
             vectors.append(found)

@@ -57,6 +57,9 @@ class Profile:
     value has a block of its own (few distinct values) the distance is exact. Among whole numbers beyond 2^53 a fraction
     counts as the whole number below it, and a float that stands for several of them as a value of another type.
 
+    Each row counts once and by itself: the `weights` and the `unit` of `compare` need the rows on both sides, of which
+    neither a profile nor a window keeps any.
+
     Example:
         >>> from tidewheel import drift
         >>> profile = drift.Profile.fit({"speed": [float(i % 50) for i in range(5000)]})

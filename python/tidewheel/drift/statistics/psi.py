@@ -145,7 +145,10 @@ def check_smoothing(smoothing: str | float) -> None:
         raise InputError(f"`smoothing` as a least share must lie between 0 and 1; got {smoothing}")
 
 
-def psi_of_counts(reference: Sequence[int], current: Sequence[int], smoothing: str | float) -> float:
-    """Compute the index of two vectors of counts; see `psi`."""
+def psi_of_counts(reference: Sequence[float], current: Sequence[float], smoothing: str | float) -> float:
+    """Compute the index of two vectors of counts, which need not be whole; see `psi`."""
+    if any(isinstance(count, float) for count in (*reference, *current)):
+        r, c = (np.array([side], dtype=np.float64) for side in (reference, current))
+        return float(psi_law.psi_of_rows(r, c, smoothing)[0])
     name, clip = (smoothing, 0.0) if isinstance(smoothing, str) else ("clip", float(smoothing))
-    return _native.psi(list(reference), list(current), name, clip)
+    return _native.psi([*map(int, reference)], [*map(int, current)], name, clip)

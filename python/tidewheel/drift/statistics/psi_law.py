@@ -107,7 +107,7 @@ def _spacings_law(
     shares = generator.dirichlet(spacings, size=DRAWS)
     current = generator.multinomial(m, shares)
     fixed = np.broadcast_to(np.array(reference), current.shape)
-    return np.sort(_psi_of_rows(fixed, current, smoothing))
+    return np.sort(psi_of_rows(fixed, current, smoothing))
 
 
 @lru_cache(maxsize=256)
@@ -117,14 +117,15 @@ def _conditional_law(pooled: tuple[int, ...], n: int, smoothing: str | float) ->
     total = int(totals.sum())
     if total < HYPERGEOMETRIC_BELOW:
         reference = generator.multivariate_hypergeometric(totals, n, size=DRAWS, method="marginals")
-        return np.sort(_psi_of_rows(reference, totals - reference, smoothing))
+        return np.sort(psi_of_rows(reference, totals - reference, smoothing))
     one, other = (generator.multinomial(rows, totals / total, size=DRAWS) for rows in (n, total - n))
-    return np.sort(_psi_of_rows(one, other, smoothing))
+    return np.sort(psi_of_rows(one, other, smoothing))
 
 
-def _psi_of_rows(
-    reference: npt.NDArray[np.integer], current: npt.NDArray[np.integer], smoothing: str | float
+def psi_of_rows(
+    reference: npt.NDArray[Any], current: npt.NDArray[Any], smoothing: str | float
 ) -> _FloatArray:
+    """Compute the index of each row of counts, which need not be whole; see `psi.psi` for `smoothing`."""
     used = (reference > 0) | (current > 0)
     bins = used.sum(axis=1, keepdims=True)
     p, q = (smooth_shares(counts, bins, smoothing) for counts in (reference, current))

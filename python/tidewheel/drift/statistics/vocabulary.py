@@ -38,7 +38,13 @@ def gather_chance(
     Returns:
         The counts of the classes kept and, last, of all others; without the last if it is empty on both sides.
     """
-    kept = find_kept(reference, current, worth)
+    return join(reference, current, find_kept(reference, current, worth))
+
+
+def join(
+    reference: _FloatArray, current: _FloatArray, kept: npt.NDArray[np.bool_]
+) -> tuple[_FloatArray, _FloatArray]:
+    """Join the names that are not kept to the last class, which is left out where it is empty on both sides."""
     sides = [np.append(side[kept], side[~kept].sum()) for side in (reference, current)]
     end = None if sides[0][-1] + sides[1][-1] > 0 else -1
     return sides[0][:end], sides[1][:end]

@@ -1,7 +1,8 @@
 """The tests inside a column: of numbers, of categories, of shares. Counts in, a `decision.Part` out.
 
 One decision test per kind: numbers by Kolmogorov-Smirnov, categories by chi-square, shares by the difference of two
-proportions. With clustered rows (`design_effect.Design.df` given) each uses effective sizes, and F and Student laws.
+proportions. With clustered rows (`design_effect.Design.df` given) each uses effective sizes, and F and Student laws; with
+weights effective sizes alone.
 """
 
 import math
@@ -14,13 +15,14 @@ from tidewheel import _native
 from tidewheel.drift.report.records import Effect
 from tidewheel.drift.statistics import ties, vocabulary
 from tidewheel.drift.statistics.divergences import chi_square_of_counts
-from tidewheel.drift.table.counted import CategoryCounts
+from tidewheel.drift.table.counted import CategoryCounts, Distance, WeighedCounts
 from tidewheel.drift.table.decision import (
     DISTANCE_THRESHOLD,
     SHARE_THRESHOLD,
     VARIATION_THRESHOLD,
     Part,
     kolmogorov_quantile,
+    square_tail,
 )
 from tidewheel.drift.table.design_effect import Design
 from tidewheel.drift.table.open_vocabulary import Held
@@ -40,11 +42,12 @@ PERMUTATIONS = 9_999
 #: Fixed, so that a report gives the same p-values every time.
 SEED = 20_131_019
 
+Distances = _native.KsDistance | _native.KsEnclosure | Distance
 _FloatArray = npt.NDArray[np.float64]
 
 
 def compare_numbers(
-    distance: _native.KsDistance | _native.KsEnclosure,
+    distance: Distances,
     design: Design,
     alpha: float,
     threshold: float = DISTANCE_THRESHOLD,
@@ -84,20 +87,20 @@ def compare_numbers(
     )
 
 
-def name_distance(distance: _native.KsDistance | _native.KsEnclosure) -> dict[str, float]:
+def name_distance(distance: Distances) -> dict[str, float]:
     """Name the distance "ks" where it is known, else its bounds "ks_lower" and "ks_upper"."""
     lower, upper = _ends(distance)
     return {"ks": lower} if lower == upper else {"ks_lower": lower, "ks_upper": upper}
 
 
-def _ends(distance: _native.KsDistance | _native.KsEnclosure) -> tuple[float, float]:
+def _ends(distance: Distances) -> tuple[float, float]:
     if isinstance(distance, _native.KsDistance):
         return distance.statistic, distance.statistic
     return distance.lower, distance.upper
 
 
 def _distance_part(d: float, n: int, m: int, design: Design, alpha: float, threshold: float) -> Part:
-    if design.df is None:
+    if not design.is_estimated:
         method = "accurate" if n == m or 2 * d * n * m <= EXACT_POINTS else "asymp"
         pvalue, _ = _native.ks_pvalue(d, n, m, "two-sided", method)
     else:
@@ -108,7 +111,7 @@ def _distance_part(d: float, n: int, m: int, design: Design, alpha: float, thres
     def repeated(times: float) -> tuple[Effect, float]:
         # An exact p-value of so many rows, or the quantile of another law with estimated scale, would take milliseconds.
         narrower = band / math.sqrt(times)
-        if design.df is not None:
+        if design.is_estimated:
             larger = design.repeat(times).df_joint
             narrower *= upper_quantile(alpha, larger) / upper_quantile(alpha, design.df_joint)
         square = times * d * d * design.n * design.m / (design.n + design.m)
@@ -141,6 +144,7 @@ def compare_categories(
     alpha: float,
     whole: float = 0.0,
     threshold: float = VARIATION_THRESHOLD,
+    kept: npt.NDArray[np.bool_] | None = None,
 ) -> Part:
     """Test whether categories have the same shares, by the two-sample chi-square (no correction for continuity).
 
@@ -153,16 +157,19 @@ def compare_categories(
     gathered classes, less the most that sampling alone adds on average. The upper one is that of all names: `whole` is their
     distance, if the last class has several (`open_vocabulary.AllNames.total_variation`); its mean is at least the distance
     of the laws, so with all that merged classes could hide no larger distance is left out.
+
+    With weights `kept` says which names are classes: a row of much weight would make its name one by chance. Nothing is
+    permuted then, and classes are pooled that expect fewer than 5 rows of `Design.smaller`.
     """
     r, c = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
-    gathered = vocabulary.gather_chance(r, c, (design.n, design.m))
+    gathered = _gather((r, c), design, kept)
     (effect, is_open), counts = _variation((r, c), gathered, design, alpha, whole, threshold), (r, c)
 
     def repeated(times: float) -> tuple[Effect, float]:
         larger, sides = design.repeat(times), (counts[0] * times, counts[1] * times)
         # Gathering, the dearest step, moves the lower bound alone.
         is_beyond = effect.value > effect.threshold
-        classes = vocabulary.gather_chance(*sides, (larger.n, larger.m)) if is_beyond else sides
+        classes = _gather(sides, larger, kept) if is_beyond else sides
         # The distance over all names is one of shares: it stays.
         return _variation(sides, classes, larger, alpha, whole, threshold)[0], 0.0
 
@@ -171,21 +178,31 @@ def compare_categories(
 
     n, m = r.sum(), c.sum()
     r, c = gathered[0] * (design.n / n), gathered[1] * (design.m / m)
-    expected = np.minimum(design.n, design.m) * (r + c) / (design.n + design.m)
-    if design.df is None and len(r) == 2 and _tables(r, c) <= FISHER_TABLES:
-        statistic, (a, b) = chi_square_of_counts(r.tolist(), c.tolist()), (int(r[0]), int(c[0]))
-        return part("Fisher", statistic, fisher(a, b, int(n), int(m)))
+    expected = design.smaller * (r + c) / (design.n + design.m)
+    if not design.is_estimated and len(r) == 2 and _tables(r, c) <= FISHER_TABLES:
+        # Whole numbers already, but for rows that count with weights.
+        statistic, table = chi_square_of_counts(r.tolist(), c.tolist()), (r[0], c[0], design.n, design.m)
+        return part("Fisher", statistic, fisher(*map(round, table)))
     if design.df is None and min(n, m) <= PERMUTE_UP_TO and (expected < EXPECTED_ROWS).any():
         return part("chi-square, permuted", *_permute(r, c))
     r, c = _pool(r, expected), _pool(c, expected)
     statistic, cells = chi_square_of_counts(r.tolist(), c.tolist()), len(r)
     if cells < 2:
         pvalue = 1.0
-    elif design.df_joint is None:
-        pvalue = _native.chi2_sf(statistic, cells - 1)
-    else:
+    elif design.is_estimated:
+        assert design.df_joint is not None
         pvalue = _native.f_sf(statistic / (cells - 1), min(design.dimension, cells - 1), design.df_joint)
+    else:
+        pvalue = _native.chi2_sf(statistic, cells - 1)
     return part("chi-square", statistic, pvalue)
+
+
+def _gather(
+    sides: tuple[_FloatArray, _FloatArray], design: Design, kept: npt.NDArray[np.bool_] | None
+) -> tuple[_FloatArray, _FloatArray]:
+    if kept is None:
+        return vocabulary.gather_chance(*sides, (design.n, design.m))
+    return vocabulary.join(*sides, kept)
 
 
 def compare_names(
@@ -262,7 +279,7 @@ def _variation(
     p, q = (side / side.sum() for side in gathered)
     bias = 0.5 * float(np.sqrt(p * (1 - p) / design.n + q * (1 - q) / design.m).sum())
     reach = math.sqrt(math.log(2 / alpha) * inverse / 2)
-    if design.df is not None:
+    if design.is_estimated:
         reach *= upper_quantile(alpha, design.df_joint) / upper_quantile(alpha, None)
     lower, upper = max(0.0, certain - bias - reach), min(1.0, max(value, whole) + reach)
     is_open = max(value, lower) < threshold <= whole
@@ -271,8 +288,8 @@ def _variation(
 
 def compare_share(
     name: str,
-    counts: tuple[int, int],
-    rows: tuple[int, int],
+    counts: tuple[float, float],
+    rows: tuple[float, float],
     design: Design,
     alpha: float,
     threshold: float = SHARE_THRESHOLD,
@@ -289,22 +306,22 @@ def compare_share(
     pooled = (a + b) / (n + m)
     variance = pooled * (1 - pooled) * (1 / design.n + 1 / design.m)
     square = (p - q) ** 2 / variance if variance > 0 else 0.0
-    tables = min(a + b, n) - max(0, a + b - m)
-    if design.df is not None:
-        test, pvalue = "two shares", _native.f_sf(square, 1.0, max(design.df, 1.0))
+    test, pvalue = "two shares", square_tail(square, 1.0, design.df)
+    hits = round(p * design.n), round(q * design.m)
+    if design.is_estimated:
         if min(pooled, 1 - pooled) * min(design.n, design.m) < EXPECTED_ROWS:
-            hits = round(p * design.n), round(q * design.m)
             pvalue = max(pvalue, fisher(*hits, math.ceil(design.n), math.ceil(design.m)))
-    elif tables <= FISHER_TABLES:
-        test, pvalue = "Fisher", fisher(a, b, n, m)
     else:
-        test, pvalue = "two shares", _native.chi2_sf(square, 1.0)
+        sizes = round(design.n), round(design.m)
+        if min(sum(hits), sizes[0]) - max(0, sum(hits) - sizes[1]) <= FISHER_TABLES:
+            test, pvalue = "Fisher", fisher(*hits, *sizes)
 
     z = upper_quantile(alpha, design.df)
 
     def repeated(times: float) -> tuple[Effect, float]:
         larger = design.repeat(times)
-        bounds = _newcombe(p, q, larger, z if design.df is None else upper_quantile(alpha, larger.df))
+        at = upper_quantile(alpha, larger.df) if design.is_estimated else z
+        bounds = _newcombe(p, q, larger, at)
         return Effect(f"difference of the {name} share", abs(p - q), *bounds, threshold), 0.0
 
     return Part(name, test, math.sqrt(square), pvalue, repeated(1.0)[0], design, repeated=repeated)
@@ -339,7 +356,7 @@ def fisher(a: int, b: int, n: int, m: int) -> float:
 
 
 def compare_unseen(
-    found: _native.CategoryComparison | CategoryCounts,
+    found: _native.CategoryComparison | CategoryCounts | WeighedCounts,
     design: Design,
     alpha: float,
     threshold: float = SHARE_THRESHOLD,
@@ -361,14 +378,14 @@ def compare_unseen(
     own = (n * pooled + 2 * found.seen_twice + 1) / (n * design.n)
     variance = pooled * (1 - pooled) / design.m + own
     z = (share - expected) / math.sqrt(variance)
-    tail = _native.normal_sf(z) if design.df is None else _student_sf(z, design.df)
+    tail = _native.normal_sf(z) if design.df is None or not design.is_estimated else _student_sf(z, design.df)
     few = _binomial_tail(share * design.m, expected * design.n, design.m / (design.n + design.m))
     value, quantile = max(0.0, share - expected), upper_quantile(alpha, design.df)
 
     def repeated(times: float) -> tuple[Effect, float]:
         # The expectation's own variance shrinks with the size.
         larger = design.repeat(times)
-        at = quantile if design.df is None else upper_quantile(alpha, larger.df)
+        at = upper_quantile(alpha, larger.df) if design.is_estimated else quantile
         low, high = _wilson(share, larger.m, at)
         own_reach = at * math.sqrt(own / times)
         lower = max(0.0, share - expected - math.hypot(share - low, own_reach))

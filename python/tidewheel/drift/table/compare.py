@@ -29,6 +29,7 @@ from tidewheel.drift.table import (
     shown,
     unit_order,
     unit_tests,
+    weighed,
 )
 from tidewheel.drift.table.cautions import INDEPENDENT
 from tidewheel.drift.table.compared import Compared
@@ -56,6 +57,7 @@ from tidewheel.drift.table.pairs import (
     kind_of,
     name_further,
     name_kind,
+    number_names,
     pair_columns,
     sides_of,
     unreadable,
@@ -86,6 +88,7 @@ def compare(
     correction: str = ...,
     kinds: Mapping[str, str] | None = ...,
     thresholds: Mapping[str, float | Mapping[str, float]] | None = ...,
+    weights: str | None = ...,
     threads: int | None = ...,
     compat: str | None = ...,
     compat_methods: Mapping[str, str] | None = ...,
@@ -105,6 +108,7 @@ def compare(
     correction: str = ...,
     kinds: Mapping[str, str] | None = ...,
     thresholds: Mapping[str, float | Mapping[str, float]] | None = ...,
+    weights: str | None = ...,
     threads: int | None = ...,
     compat: str | None = ...,
     compat_methods: Mapping[str, str] | None = ...,
@@ -119,6 +123,7 @@ def compare(
     by: str | Sequence[str] | None = None,
     unit: str | None = None,
     unit_order: Order = None,
+    weights: str | None = None,
     alpha: float = 0.05,
     correction: str = "bh",
     kinds: Mapping[str, str] | None = None,
@@ -182,6 +187,13 @@ def compare(
         unit_order: The time order of units: "value" (numbers, times, else letters), "appearance" (that of their first
             rows), or a sequence of all units. By default by value where all are numbers, times, or strings that are numbers
             or ISO dates, else by appearance. Missing units come last.
+        weights: Column that says how much each row counts: finite numbers of at least 0, in both tables; it is not
+            compared. Shares, distributions, bins and pictures are those of the weighted rows; tests and bounds take
+            `(sum w)^2 / sum w^2` equal rows a side (Kish), which a warning tells. That is approximately valid, and as
+            long as weights do not depend on the values. Where all weights of a side are equal the report is that without
+            weights. Else tied numbers are tested by the law of continuous ones, whose p is never too small, rare names
+            are pooled rather than permuted, all names together ("tail") are tested by other halves, and 64-bit integers
+            beyond 2^53 are compared as floats. Not with `unit`, `compat` or "wasserstein".
         alpha: Level of tests and bounds, in (0, 1).
         correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
         kinds: What columns are declared to be, by name: "categorical" (numbers and times become names) or "numeric"
@@ -203,15 +215,17 @@ def compare(
         InputError: a column named in `columns` or `exclude` is in neither table, `columns` names none or none is left, the
             unit's column is not in both, `alpha` or a threshold lies outside (0, 1), the reference has one unit only, or
             `unit_order` lacks a unit or names one twice; a column of `by` is not in both tables or is the unit's, there is
-            no column besides, or more than 1,000 segments.
+            no column besides, or more than 1,000 segments; a weight is missing, NaN, infinite or negative, all of a side
+            are 0, or `weights` goes with `by`, `unit`, `compat` or "wasserstein".
         InputTypeError: a table is of an unknown type, the unit's column or one of `by` has another type in each, `columns`
-            or `exclude` is a string, or a threshold is no number.
+            or `exclude` is a string, weights are no numbers, or a threshold is none.
         UnknownNameError: an unknown `correction`, `unit_order` or statistic, `compat`, kind or method of `compat_methods`;
             `kinds` with a kind or a column that does not exist; `thresholds` with such a column or part.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` two more passes on one thread, and 5 to 60 ms
     a test of 80 units. With `by` rows are copied a segment at a time: about five times as long for 20 segments of
-    100,000 rows, and some 15 ms for each small segment of 25 columns. With `compat` raw values
+    100,000 rows, and some 15 ms for each small segment of 25 columns. With `weights` half a second per million rows of
+    a column, by sorting. With `compat` raw values
     are looked at as these tools do, in NumPy: some 100 nanoseconds per number, 500 per string.
 
     Source: Dvoretzky, Kiefer and Wolfowitz (1956) for bounds of D, of two samples as Wei and Dudley (2012) have it; Rao and
@@ -232,9 +246,11 @@ def compare(
     asked = None if columns is None else arguments.read_names("columns", columns)
     unit = None if unit is None else arguments.read_name("unit", unit)
     split = [] if by is None else segments.read_by(by, unit)
+    weights = _read_weights(weights, by, unit, compat, wanted)
     peers = _import_peers(compat, compat_methods)
     declared, left_out = arguments.read_kinds(kinds), arguments.read_excluded(exclude)
-    beside = [*split, *([] if unit is None else [unit])]
+    hidden = [name for name in (unit, weights) if name is not None]
+    beside = [*split, *hidden]
     read = None if asked is None else [*asked, *beside]
     unread = [name for name in left_out if name not in beside]
     if split:
@@ -246,11 +262,11 @@ def compare(
     inputs.check_declared(declared, r_table, c_table)
     check_known(rules.thresholds, "`reference`", r_table, c_table)
     tables = {"reference": r_table, "current": c_table}
-    names = choose_columns(tables, [name for name in r_table if name != unit], asked, left_out)
-    known = {*r_table, *left_out, unit}
+    names = choose_columns(tables, [name for name in r_table if name not in hidden], asked, left_out)
+    known = {*r_table, *left_out, *hidden}
     extra = [name for name in c_table if name not in known and columns is None]
     choice = _Choice(
-        wanted, unit, unit_order, rules, correction, declared, threads, peers, compat, compat_methods
+        wanted, unit, unit_order, weights, rules, correction, declared, threads, peers, compat, compat_methods
     )
     if not split:
         compared = _compare_tables(names, r_table, c_table, choice, extra)
@@ -270,6 +286,7 @@ class _Choice:
     statistics: Sequence[str]
     unit: str | None
     unit_order: Order
+    weights: str | None
     rules: Rules
     correction: str
     declared: Mapping[str, str]
@@ -295,9 +312,13 @@ def _compare_tables(
         if unit is None
         else OrderedUnits.read(unit, fill(unit, pair_columns(unit, r_table, c_table)), choice.unit_order)
     )
+    weighing = None
+    if choice.weights is not None:
+        weighing = weighed.Weights.read(choice.weights, pair_columns(choice.weights, r_table, c_table))
+    counting = None if weighing is None or weighing.is_even else weighing
     # Where a side has no row there is no unit of which anything could be known.
     has_rows = r_table.n_rows > 0 and c_table.n_rows > 0
-    measured = differing | _measure(pairs, units if has_rows else None, choice.rules, threads)
+    measured = differing | _measure(pairs, units if has_rows else None, counting, choice.rules, threads)
     if "wasserstein" in choice.statistics:
         measured |= {name: _with_wasserstein(measured[name], pair, threads) for name, pair in pairs.items()}
     judged, explain = {}, None
@@ -319,7 +340,7 @@ def _compare_tables(
         correction=choice.correction,
         unit=unit,
         units=None if units is None else units.counts,
-        warnings=_warnings(units, choice.rules, extra),
+        warnings=_warnings(units, weighing, choice.rules, extra),
         warn=warn,
         judged=judged,
         explain=explain,
@@ -337,10 +358,43 @@ def _import_peers(compat: str | None, methods: Mapping[str, str] | None) -> Modu
     return peers
 
 
-def _warnings(units: OrderedUnits | None, rules: Rules, extra: Sequence[str]) -> tuple[str, ...]:
+def _read_weights(
+    weights: str | None,
+    by: object,
+    unit: str | None,
+    compat: str | None,
+    statistics: Sequence[str],
+) -> str | None:
+    """Read the name of the weights' column, and refuse what takes no weights."""
+    if weights is None:
+        return None
+    for argument, given in (("by", by), ("unit", unit), ("compat", compat)):
+        if given is not None:
+            raise InputError(
+                f"`weights` and `{argument}` cannot go together: {_WEIGHTLESS[argument]}; got {weights!r} and {given!r}"
+            )
+    if "wasserstein" in statistics:
+        raise InputError(
+            "`statistics` must not hold 'wasserstein' where `weights` are given: it counts plain rows"
+        )
+    return arguments.read_name("weights", weights)
+
+
+_WEIGHTLESS = {
+    "by": "segments are told apart by plain rows",
+    "unit": "the spread between units is estimated from plain rows",
+    "compat": "the other tool knows no weights",
+}
+
+
+def _warnings(
+    units: OrderedUnits | None, weights: weighed.Weights | None, rules: Rules, extra: Sequence[str]
+) -> tuple[str, ...]:
     found = []
     if units is None:
         found.append(INDEPENDENT)
+    if weights is not None:
+        found.append(weights.tell())
     found += rules.tell()
     found += name_further(extra)
     return tuple(found)
@@ -367,24 +421,45 @@ def _with_wasserstein(measured: Measured, pair: Pair, threads: int | None) -> Me
 
 
 def _measure(
-    pairs: Mapping[str, Pair], units: OrderedUnits | None, rules: Rules, threads: int | None
+    pairs: Mapping[str, Pair],
+    units: OrderedUnits | None,
+    weights: weighed.Weights | None,
+    rules: Rules,
+    threads: int | None,
 ) -> dict[str, Measured]:
     measured = {}
     numeric = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in NUMERIC}
     categorical = {name: fill(name, pair) for name, pair in pairs.items() if kind_of(pair) in CATEGORICAL}
     numbers = _native.compare_numeric(*sides_of(numeric), BINS, threads)
     for (name, pair), found in zip(numeric.items(), numbers, strict=True):
-        measured[name] = _measure_numbers(name, pair, found, units, rules.of(name), threads)
+        measured[name] = (
+            _measure_numbers(name, pair, found, units, rules.of(name), threads)
+            if weights is None
+            else weighed.measure_numbers(name, pair, found, weights, rules.of(name))
+        )
+    if weights is not None:
+        measured |= {
+            name: weighed.measure_categories(name, pair, weights, rules.of(name))
+            for name, pair in categorical.items()
+        }
+        categorical = {}
     categories = _native.compare_categories(*sides_of(categorical), MOST_CATEGORIES, threads)
     for (name, pair), counted in zip(categorical.items(), categories, strict=True):
         measured[name] = _measure_categories(name, pair, counted, units, rules.of(name))
     for name in pairs.keys() - measured.keys():
-        measured[name] = _measure_others(name, pairs[name], units, rules.of(name), threads)
+        by_row = units is not None or weights is not None
+        measured[name] = _measure_others(name, pairs[name], units, rules.of(name), threads, by_row=by_row)
     return measured
 
 
 def _measure_others(
-    name: str, pair: Pair, units: OrderedUnits | None, rule: Rule, threads: int | None
+    name: str,
+    pair: Pair,
+    units: OrderedUnits | None,
+    rule: Rule,
+    threads: int | None,
+    *,
+    by_row: bool,
 ) -> Measured:
     """Measure a column of which a side has no value, or one that no statistic takes."""
     rows = (len(pair[0]), len(pair[1]))
@@ -393,8 +468,8 @@ def _measure_others(
     kind = name_kind(
         [one.dtype for one, none in zip(pair, void, strict=True) if not none], reason
     ) or name_kind([one.dtype for one in pair], reason)
-    # Which rows of a unit are missing is not known of a column that cannot be read.
-    if reason and (units is not None or not any(void)):
+    # Which rows are missing, of a unit or of what weight, is not known of a column that cannot be read.
+    if reason and (by_row or not any(void)):
         return not_supported(name, kind, rows, (pair[0].missing, pair[1].missing), reason)
     one, other = (count_row_kinds(column, threads) for column in pair)
     shares = {
@@ -470,21 +545,8 @@ def _measure_categories(
         )
         by_unit = unit_tests.describe(tables, ordered=False)
         if is_open(found):
-            held = open_vocabulary.hold_out_units(_number_names(pair), units.places, by_unit.phi)
+            held = open_vocabulary.hold_out_units(number_names(pair)[1], units.places, by_unit.phi)
     measured = measure_categories(name, found, None if by_unit is None else by_unit.designs, rule, held)
     if by_unit is not None:
         measured = unit_tests.retest(measured, by_unit, held)
     return replace(measured, shape=None if measured.problem else _shape_of_categories(found, pair[0].dtype))
-
-
-def _number_names(pair: Pair) -> unit_order.Tables:
-    """Number the strings of all rows, both sides alike; -1 where one is missing."""
-    numbers: dict[str | None, int] = {}
-    sides = []
-    for column in pair:
-        codes = unit_order.read_codes(_native.encode_units(column))
-        _, first = np.unique(codes, return_index=True)
-        names = _native.gather_strings(column, inputs.read_array("rows", first.astype(np.int64)))
-        known = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
-        sides.append(np.array(known, dtype=np.int64)[codes])
-    return sides[0], sides[1]

@@ -197,7 +197,7 @@ def _rows_needed(part: Part, alpha: float, factor: float) -> str:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if decides(middle) else (middle, high)
     # Clusters shrink with more units, so the number is stated for those.
-    unit = "rows" if part.design.df is None else "units"
+    unit = "units" if part.design.is_estimated else "rows"
     return f"about {_two_digits(high)} times as many {unit} on both sides would decide if it stays"
 
 
@@ -210,11 +210,18 @@ def combine_parts(parts: Sequence[Part]) -> float:
     return min(1.0, len(parts) * min(part.pvalue for part in parts))
 
 
+def square_tail(square: float, classes: float, df: float | None) -> float:
+    """Compute P(X > square) of a chi-square sum of so many squares, or of Fisher's law where `df` estimate their scale."""
+    if df is None or math.isinf(df):
+        return _native.chi2_sf(square, classes)
+    return _native.f_sf(square / classes, classes, max(df, 1.0))
+
+
 def kolmogorov_quantile(level: float, df: float | None) -> float:
     """Find z with P(sup |F_n - F| sqrt(n) > z) <= level: by Dvoretzky, Kiefer and Wolfowitz, or with an estimated scale.
 
     For the difference of two samples n is the effective size n m / (n + m).
     """
-    if df is None:
+    if df is None or math.isinf(df):
         return math.sqrt(math.log(2 / level) / 2)
     return bisect(lambda z: _native.kolmogorov_sf(z, max(df, 1.0)), level)

@@ -1,4 +1,4 @@
-"""What rows that come in clusters are worth: design effects from counts per unit (day, user).
+"""What rows are worth that come in clusters, or count with weights: design effects from counts per unit (day, user).
 
 Rows of one unit resemble each other, so n rows tell less than n independent ones would. For a share y with intra-unit
 correlation rho the variance is larger by the design effect `1 + (sum_k n_k^2 / n - 1) rho`, n_k being the rows of unit k.
@@ -6,6 +6,7 @@ rho is estimated by the one-way analysis of variance over units (Donner and Kova
 same column; how well it is known is Satterthwaite's (1946) approximation. Pure: counts in, numbers out.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,11 +30,14 @@ class Design:
         n: Rows of the reference that the same number of independent rows would be worth: n / design effect.
         m: The same of the current sample.
         correlation: The intra-unit correlation, at least 0.
-        df: Degrees of freedom of the variance of a share's difference; None when rows are taken as independent.
+        df: Degrees of freedom of the variance of a share's difference; None when rows are taken as independent, infinite
+            where weights say what they are worth, so that nothing is estimated.
         effect: The design effect of the current sample: its rows over `m`.
         dimension: In how many directions units differ from each other, between 1 (one day is fuller than another) and the
             number of shares (each share varies by itself). A statistic over all shares has so many times the degrees of
             freedom.
+        roughness: Of both sides, how many times as many of these rows a class needs for sums to be as good as normal: 1,
+            or more where few rows have much of the weight.
     """
 
     n: float
@@ -42,6 +46,17 @@ class Design:
     df: float | None = None
     effect: float = 1.0
     dimension: float = 1.0
+    roughness: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether what rows are worth was estimated from the spread between units."""
+        return self.df is not None and math.isfinite(self.df)
+
+    @property
+    def smaller(self) -> float:
+        """Rows of the smaller sample, of which a class must expect enough for the limit laws."""
+        return min(self.n / self.roughness[0], self.m / self.roughness[1])
 
     @property
     def df_joint(self) -> float | None:
@@ -54,9 +69,39 @@ class Design:
         return replace(self, n=self.n * times, m=self.m * times, df=df)
 
 
-def independent(n: int, m: int) -> Design:
+def independent(n: float, m: float) -> Design:
     """Take rows as independent."""
     return Design(float(n), float(m))
+
+
+def weigh(reference: _FloatArray, current: _FloatArray) -> Design:
+    """Take rows as independent, and count them with weights, of which both sides have one above 0.
+
+    `(sum w)^2 / sum w^2` equal rows have the variance of a weighted share (Kish 1965): exactly so, given the weights, where
+    these do not depend on the values.
+
+    Example:
+        >>> weigh(np.array([1.0, 1.0, 2.0]), np.array([5.0, 5.0])).n
+        2.6666666666666665
+    """
+    n, m = (count_equal(side) for side in (reference, current))
+    roughness = _roughness(reference, n), _roughness(current, m)
+    return Design(n, m, df=math.inf, effect=len(current) / m, dimension=math.inf, roughness=roughness)
+
+
+def _roughness(weights: _FloatArray, size: float) -> float:
+    """Compare the fourth moment of a weighted sum with that of as many equal rows: `n sum w^4 / (sum w^2)^2`."""
+    squares = (weights / weights.max()) ** 2
+    return max(1.0, float(size * (squares**2).sum() / squares.sum() ** 2))
+
+
+def count_equal(weights: _FloatArray) -> float:
+    """Count how many equal rows rows of these weights are worth; 0 without a row."""
+    if not len(weights):
+        return 0.0
+    # Weights may be of any size, their squares may not.
+    parts = weights / weights.max()
+    return float(parts.sum() ** 2 / (parts**2).sum())
 
 
 def estimate_design(

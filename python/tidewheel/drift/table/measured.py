@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from tidewheel import _native
 from tidewheel.drift.report.records import ColumnDrift, PartDrift, Shape, Verdict
 from tidewheel.drift.table import column_tests, decision, design_effect, open_vocabulary, shown
-from tidewheel.drift.table.counted import CategoryCounts, NumberCounts
+from tidewheel.drift.table.counted import CategoryCounts, NumberCounts, WeighedCounts
 from tidewheel.drift.table.decision import DISTANCE_THRESHOLD, SHARE_THRESHOLD, VARIATION_THRESHOLD
 from tidewheel.drift.table.rules import Rule
 
@@ -22,6 +22,9 @@ Designs = tuple[design_effect.Design, design_effect.Design]
 _SIDES = ("reference", "current")
 #: Rows of both samples.
 Pair = tuple[int, int]
+#: Rows of a kind, of both samples; with weights their share of the weight, of all rows.
+Weight = tuple[float, float]
+_Categories = _native.CategoryComparison | CategoryCounts | WeighedCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,11 @@ class Measured:
     rows: Pair
     parts: list[decision.Part]
     statistics: dict[str, float]
-    missing: Pair
-    nan: Pair
+    missing: Weight
+    nan: Weight
     unseen: float
     problem: str
-    infinite: Pair = (0, 0)
+    infinite: Weight = (0, 0)
     shape: Shape | None = None
     schema: str = ""
 
@@ -66,7 +69,7 @@ def differ(name: str, dtype: str, rows: Pair, schema: str) -> Measured:
     return Measured(name, dtype, rows, [], {}, (0, 0), (0, 0), 0.0, schema, schema=schema)
 
 
-def not_supported(name: str, dtype: str, rows: Pair, missing: Pair, reason: str) -> Measured:
+def not_supported(name: str, dtype: str, rows: Pair, missing: Weight, reason: str) -> Measured:
     """Say of a column that no statistic takes that it is not computed, and why."""
     return Measured(name, dtype, rows, [], {}, missing, (0, 0), 0.0, reason)
 
@@ -75,7 +78,7 @@ def measure_shares(
     name: str,
     kind: str,
     rows: Pair,
-    shares: Mapping[str, Pair],
+    shares: Mapping[str, Weight],
     design: design_effect.Design | None,
     rule: Rule,
     problem: str = "",
@@ -104,7 +107,7 @@ def measure_shares(
 
 
 def _test_shares(
-    shares: Mapping[str, Pair], rows: Pair, design: design_effect.Design, rule: Rule
+    shares: Mapping[str, Weight], rows: Pair, design: design_effect.Design, rule: Rule
 ) -> list[decision.Part]:
     return [
         column_tests.compare_share(
@@ -149,14 +152,14 @@ def measure_numbers(
 
 def measure_categories(
     name: str,
-    found: _native.CategoryComparison | CategoryCounts,
+    found: _Categories,
     designs: Designs | None,
     rule: Rule,
     held: open_vocabulary.Held | None = None,
 ) -> Measured:
     """Test a categorical column's parts, given what was counted; `designs=None` takes rows as independent.
 
-    With designs `held` has the units held out of the choice of names; else rows are held out here.
+    With designs `held` has the units, or weighted rows, held out of the choice of names; else rows are held out here.
     """
     rows, missing = (
         (found.reference.rows, found.current.rows),
@@ -171,12 +174,16 @@ def measure_categories(
     values, shares = designs or (design_effect.independent(n, m), design_effect.independent(*rows))
     if values.df == 0:
         return measure_shares(name, "categorical", rows, counts, shares, rule, ONE_UNIT)
-    names = open_vocabulary.AllNames.read(found) if is_open(found) else None
-    whole = names.total_variation if names else 0.0
+    names, whole, kept = None, 0.0, None
+    if isinstance(found, WeighedCounts):
+        whole, kept = found.total_variation, found.kept
+    elif is_open(found):
+        names = open_vocabulary.AllNames.read(found)
+        whole = names.total_variation
     of_values, of_names = (rule.threshold(part, VARIATION_THRESHOLD) for part in ("values", "tail"))
     tests = [
         column_tests.compare_categories(
-            found.reference_counts, found.current_counts, values, rule.alpha, whole, of_values
+            found.reference_counts, found.current_counts, values, rule.alpha, whole, of_values, kept
         )
     ]
     if names and designs is None:
@@ -192,19 +199,20 @@ def measure_categories(
     return Measured(name, "categorical", rows, tests, told, missing, nan, found.unseen / m, "")
 
 
-def is_open(found: _native.CategoryComparison | CategoryCounts) -> bool:
+def is_open(found: _Categories) -> bool:
     """Say whether there are names without a class of their own."""
     return found.unseen > 0 or found.reference_counts[-1] > 0
 
 
-def no_values(rows: Pair, missing: Pair, nan: Pair) -> str:
+def no_values(rows: Pair, missing: Weight, nan: Weight) -> str:
     """Say why values cannot be compared where a side has none."""
     sides = [side for side, n in zip(_SIDES, rows, strict=True) if n == 0]
     if sides:
         return f"no rows in {' and '.join(sides)}"
     told = []
     for side, n, gaps, nans in zip(_SIDES, rows, missing, nan, strict=True):
-        if gaps + nans == n:
+        # Parts of a weight may come out a rounding error short of all.
+        if gaps + nans >= n * (1 - 1e-12):
             what = "missing" if not nans else "NaN" if not gaps else "missing or NaN"
             told.append(f"{side} has no value, all {n:,} rows are {what}")
     return "values cannot be compared: " + "; ".join(told)

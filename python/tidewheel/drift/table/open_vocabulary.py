@@ -89,14 +89,14 @@ class Held:
     """Rows held out of the choice of a set of names.
 
     Attributes:
-        hits: Held-out rows of both samples whose name is in the set.
+        hits: Held-out rows of both samples whose name is in the set; of rows with weights, in equal rows.
         rows: Held-out rows of both samples.
         design: What they are worth.
         units: Of rows that come in units, held-out rows per unit, those in the set and all others, in time order.
     """
 
-    hits: tuple[int, int]
-    rows: tuple[int, int]
+    hits: tuple[float, float]
+    rows: tuple[float, float]
     design: Design
     units: tuple[_Counts, _Counts] | None = None
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tidewheel import _native
 from tidewheel.drift.reading import inputs, instants
+from tidewheel.drift.table import unit_order
 from tidewheel.drift.table.counted import Parts
 from tidewheel.drift.table.measured import Measured, differ
 from tidewheel.errors import InputError, InputTypeError
@@ -182,6 +183,19 @@ def _no_names(name: str, rows: int) -> _native.Column:
     nothing = np.zeros(0, dtype=np.uint8)
     bits = np.zeros((rows + 7) // 8, dtype=np.uint8)
     return _native.Column.from_strings(name, np.zeros(rows + 1, dtype=np.int64), nothing, bits)
+
+
+def number_names(pair: Pair) -> tuple[list[str], unit_order.Tables]:
+    """Number the strings of all rows, both sides alike; -1 where one is missing. Gives the strings, and both sides' rows."""
+    numbers: dict[str, int] = {}
+    sides = []
+    for column in pair:
+        codes = unit_order.read_codes(_native.encode_units(column))
+        _, first = np.unique(codes, return_index=True)
+        names = _native.gather_strings(column, inputs.read_array("rows", first.astype(np.int64)))
+        known = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+        sides.append(np.array(known, dtype=np.int64)[codes])
+    return list(numbers), (sides[0], sides[1])
 
 
 def sides_of(pairs: Mapping[str, Pair]) -> tuple[list[_native.Column], list[_native.Column]]:

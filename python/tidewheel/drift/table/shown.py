@@ -37,7 +37,7 @@ def select(found: dict[str, float], wanted: Sequence[str]) -> dict[str, float]:
     return {name: value for name, value in found.items() if name in names}
 
 
-def divergences_of_counts(reference: Sequence[int], current: Sequence[int]) -> dict[str, float]:
+def divergences_of_counts(reference: Sequence[float], current: Sequence[float]) -> dict[str, float]:
     """Compute the index and the Jensen-Shannon distance over the report's bins; nothing where a side is empty."""
     if not any(reference) or not any(current):
         return {}

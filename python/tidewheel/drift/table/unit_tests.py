@@ -129,7 +129,7 @@ def retest(measured: Measured, counts: UnitCounts, held: open_vocabulary.Held | 
     return replace(measured, parts=tested)
 
 
-def _rows(measured: Measured, name: str) -> tuple[int, int]:
+def _rows(measured: Measured, name: str) -> tuple[float, float]:
     return measured.missing if name == "missing" else measured.nan
 
 
