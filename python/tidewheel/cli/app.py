@@ -204,6 +204,13 @@ def compare_files(
     unit: Annotated[
         str | None, typer.Option(help="Column that says which rows belong together, such as a day or a user.")
     ] = None,
+    unit_order: Annotated[
+        Literal["value", "appearance"] | None,
+        typer.Option(
+            help="Time order of the units: by value (numbers, times, else letters), or as they first appear. By default by "
+            "value where all are numbers or dates, else by appearance."
+        ),
+    ] = None,
     alpha: Annotated[
         float,
         typer.Option(
@@ -255,7 +262,9 @@ def compare_files(
 
     kinds = _declare(categorical, numeric)
     text = TextOptions(tuple(_split(null_values) or ()), decimal_comma)
-    choice = Choice(_split(columns), _split(exclude), unit, alpha, correction, threads, compat, kinds, text)
+    choice = Choice(
+        _split(columns), _split(exclude), unit, unit_order, alpha, correction, threads, compat, kinds, text
+    )
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}
     raise typer.Exit(compare_tables(reference, current, choice, outputs=outputs, fail_on=fail_on))
