@@ -33,6 +33,18 @@ def frame(shift: float, seed: int) -> pl.DataFrame:
     )
 
 
+def days(seed: int) -> pl.DataFrame:
+    """Rows of 60 days, each much like the one before; their names are in no order of letters."""
+    rng = np.random.default_rng(seed)
+    level = np.zeros(60)
+    for i in range(1, 60):
+        level[i] = 0.6 * level[i - 1] + 0.8 * rng.normal()
+    day = np.repeat(np.arange(60), 20)
+    return pl.DataFrame(
+        {"day": [f"{i * 37 % 60}th" for i in day], "x": level[day] + rng.normal(size=len(day))}
+    )
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
@@ -52,6 +64,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame(0.0, 3).select(y="x").write_parquet(folder / "other.parquet")
     pl.DataFrame({"l": [[1], [2]]}).write_parquet(folder / "lists.parquet")
     frame(0.0, 3).clear().write_parquet(folder / "no_rows.parquet")
+    days(4).write_parquet(folder / "days.parquet")
+    days(5).write_parquet(folder / "later.parquet")
     (folder / "not.parquet").write_text("x\n1\n", encoding="utf-8")
     (folder / "file").touch()
     (folder / "folder").mkdir()
@@ -329,6 +343,21 @@ def test_the_file_of_thresholds_is_not_written_over(tidewheel: Command, tables: 
     assert "another file of this command is there" in told.err
 
 
+@pytest.mark.parametrize("order", [None, "value", "appearance"])
+def test_units_are_in_the_order_asked_for(
+    tidewheel: Command, tables: Path, tmp_path: Path, order: str | None
+) -> None:
+    options = ["--unit", "day", "--json", tmp_path / "a.json", *(["--unit-order", order] if order else [])]
+    told = tidewheel("drift", tables / "days.parquet", tables / "later.parquet", *options)
+    assert (told.code, told.err) == (0, "")
+    sides = [pl.read_parquet(tables / name) for name in ("days.parquet", "later.parquet")]
+    expected = drift.compare(*sides, unit="day", unit_order=order)
+    # By their letters days lie otherwise than as they appear, and so their dependence is not seen.
+    plain = drift.compare(*sides, unit="day")
+    assert (expected["x"].pvalue != plain["x"].pvalue) is (order == "value")
+    assert json.loads((tmp_path / "a.json").read_text()) == json.loads(expected.to_json())
+
+
 WRONG = {
     "nothing shared": ("drift january other.parquet", "a column of the reference, which has 'x', 'route', 'at'; it has 'y'"),
     "nothing shared by tables": ("drift reference.parquet other.parquet", "other.parquet must have a column of"),
@@ -341,6 +370,11 @@ WRONG = {
     "segments of no column": ("drift reference.parquet moved.parquet --by z", "column 'z' must be in `reference`"),
     "segments of ids": ("drift reference.parquet moved.parquet --by x", "at most 1,000 segments; 'x' makes 40,000"),
     "weights": ("drift january moved.parquet --weights x", "`--weights` needs the rows of the reference"),
+    "order of no units": (
+        "drift reference.parquet moved.parquet --unit-order value",
+        "`--unit-order value` needs `--unit`, the column whose values it orders",
+    ),
+    "unknown order": ("drift reference.parquet moved.parquet --unit at --unit-order time", "--unit-order"),
     "other tool": ("drift january moved.parquet --compat nannyml", "`--compat` needs the rows of the reference"),
     "unknown tool": ("drift reference.parquet moved.parquet --compat whylogs", "--compat"),
     "no rows": ("drift january no_rows.parquet", "no_rows.parquet must have at least one row; got none, with 3 columns"),

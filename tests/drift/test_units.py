@@ -129,6 +129,29 @@ def test_few_units_with_a_visible_dependence_are_undecided(rng):
     assert "for 40 units" in report["x"].reason
 
 
+def test_overwhelming_drift_of_strongly_dependent_days_is_found(rng):
+    # A season of 90 days against a month of 30, each day much like the one before: D is about 0.9. Most of such pairs are
+    # drifted; the others look as if they moved slowly all the time.
+    verdicts = []
+    for _ in range(12):
+        tables = tuple(
+            counts(rng, k, DECILES, icc=0.7, phi=0.8, shift=shift) for k, shift in ((90, 0.0), (30, 3.3))
+        )
+        pvalue, withheld = judge(tables, ordered=True)
+        verdicts.append(pvalue <= 0.05 and not withheld)
+    assert np.mean(verdicts) >= 0.5
+
+
+def test_a_season_and_a_hot_month_have_drifted():
+    rng = np.random.default_rng(3)
+    reference, current = days(rng, 90, 0.8, icc=0.7), days(rng, 30, 0.8, shift=3.3, icc=0.7)
+    column = drift.compare(reference, current, columns=["x"], unit="day")["x"]
+    assert column.verdict == "drifted"
+    assert column.effect.value > 0.85
+    assert column.effect.lower > column.effect.threshold
+    assert column.parts[0].test == "Kolmogorov-Smirnov, units permuted"
+
+
 def test_drift_of_dependent_days_is_found(rng):
     report = drift.compare(days(rng, 90, 0.3, icc=0.1), days(rng, 90, 0.3, shift=1.0, icc=0.1), unit="day")
     assert report.drifted == ("x", "word", "gaps")

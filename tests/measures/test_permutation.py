@@ -23,13 +23,22 @@ def draw(rng, units, phi=0.0, shift=0.0, sizes=None, values=3):
     return UnitSample(found + shift, sizes, np.full(units, 0.1))
 
 
+def pooled_phi(samples, noise):
+    """The lag-one correlation of all values together, as `correct_phi` corrects it."""
+    off = [one.values - one.values.mean(axis=0) for one in samples]
+    c0, c1 = sum((x**2).sum() for x in off), sum((x[1:] * x[:-1]).sum() for x in off)
+    units = sum(len(x) for x in off)
+    return serial.correct_phi(np.array([c0]), np.array([c1]), noise, units, 2)[0][0]
+
+
 def statistic_slowly(reference, current, kind):
     """The formula of `compare_units`, with the whole matrix R."""
-    samples, found = (reference, current), serial.estimate_serial([reference, current])
+    samples = (reference, current)
     units = [len(one.values) for one in samples]
-    matrices = [found.phi ** np.abs(np.subtract.outer(np.arange(k), np.arange(k))) for k in units]
-    c0 = sum(((one.values - one.values.mean(axis=0)) ** 2).sum() for one in samples)
     noise = sum(one.noise.sum() for one in samples) * (1 - 2 / sum(units))
+    phi = pooled_phi(samples, noise)
+    matrices = [phi ** np.abs(np.subtract.outer(np.arange(k), np.arange(k))) for k in units]
+    c0 = sum(((one.values - one.values.mean(axis=0)) ** 2).sum() for one in samples)
     inflated = sum(matrix.sum() / k for matrix, k in zip(matrices, units, strict=True))
     between = max((c0 - noise) / (sum(units) - inflated), 1e-3 * c0 / sum(units))
     weights = [one.sizes / one.sizes.sum() for one in samples]
@@ -57,7 +66,7 @@ def test_every_permutation_is_measured_as_if_it_were_the_data(rng):
     units = permutation._Units.join(one, other, "largest", permuted=True)
     orders = permutation._orders(13, 0, 20)
     joined = [np.concatenate(pair) for pair in ((one.values, other.values), (one.noise, other.noise))]
-    for order, measured in zip(orders, permutation._measure(units, orders), strict=True):
+    for order, measured in zip(orders, permutation._measure(units, orders)[0], strict=True):
         sides = (
             UnitSample(joined[0][part], np.full(len(part), 10.0), joined[1][part])
             for part in (order[:7], order[7:])

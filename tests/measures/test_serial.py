@@ -96,10 +96,39 @@ def test_nothing_to_see_is_no_dependence(values):
 
 def test_when_nothing_can_be_told():
     def made(phi, units, lag_one=0.5):
-        return serial.Serial(phi, lag_one, 1.0, 0.1, units)
+        return serial.Serial(phi, lag_one, 1.0, 1.0, units)
 
-    assert made(0.71, 80).is_unsettled
-    assert not made(0.7, 80).is_unsettled
-    assert made(0.21, 40).is_unsettled
-    assert not made(0.21, 41).is_unsettled
-    assert not made(0.9, 20, lag_one=0.1).is_unsettled
+    # 0.97 leaves 40 + 40 units the worth of 2 x 1.4, 90 + 30 that of 2.0 + 1.3 and 900 + 300 that of 14.2 + 5.1.
+    assert made(0.96, (40, 40)).is_unsettled
+    assert made(0.96, (90, 30)).is_unsettled
+    assert not made(0.96, (900, 300)).is_unsettled
+    assert not made(0.8, (90, 30)).is_unsettled
+    # Few units and a visible correlation are enough.
+    assert made(0.3, (20, 20)).is_unsettled
+    assert not made(0.3, (21, 20)).is_unsettled
+    assert not made(0.9, (10, 10), lag_one=0.1).is_unsettled
+
+
+def test_caution_and_effective_units_by_hand():
+    # 0.75 errors of 1 / sqrt(100), divided by the half of the variance that is between units.
+    found = serial.Serial(0.5, 0.3, 0.5, 0.8, (60, 40))
+    assert found.error == 0.1
+    assert found.cautious_phi == pytest.approx(0.65)
+    matrices = [0.65 ** np.abs(np.subtract.outer(np.arange(k), np.arange(k))) for k in (60, 40)]
+    worth = sum(k / (1 + 0.4 * (one.sum() / k - 1)) for k, one in zip((60, 40), matrices, strict=True))
+    assert found.effective == pytest.approx(worth, rel=1e-12)
+    independent = serial.Serial(0.1, 0.05, 0.5, 0.8, (60, 40))
+    assert (independent.cautious_phi, independent.effective) == (0.0, 100.0)
+
+
+def test_phi_is_that_of_the_direction_in_which_units_differ_most(rng):
+    # One direction of four moves slowly, the others are noise, of which the sample tells the size.
+    found = []
+    for _ in range(200):
+        noise = rng.normal(0.0, 0.7, (100, 4))
+        values = noise + np.outer(autoregression(rng, 100, 0.8), [0.5, 0.5, -0.5, -0.5])
+        found.append(serial.estimate_serial([UnitSample(values, np.ones(100), np.full(100, 4 * 0.49), 0.25)]))
+    assert np.mean([one.phi for one in found]) == pytest.approx(0.8, abs=0.06)
+    # The variance is 1 + 0.49 along it, and 0.49 along the three others.
+    assert np.mean([one.share for one in found]) == pytest.approx(1.49 / 2.96, abs=0.05)
+    assert np.mean([one.between for one in found]) == pytest.approx(1 / 1.49, abs=0.05)

@@ -214,6 +214,13 @@ def compare_files(
     weights: Annotated[
         str | None, typer.Option(help="Column that says how much each row counts: numbers of at least 0.")
     ] = None,
+    unit_order: Annotated[
+        Literal["value", "appearance"] | None,
+        typer.Option(
+            help="Time order of the units: by value (numbers, times, else letters), or as they first appear. By default by "
+            "value where all are numbers or dates, else by appearance."
+        ),
+    ] = None,
     alpha: Annotated[
         float,
         typer.Option(
@@ -276,6 +283,7 @@ def compare_files(
         _split(columns),
         _split(exclude),
         unit,
+        unit_order,
         alpha,
         correction,
         threads,

@@ -41,6 +41,7 @@ class Choice:
         columns: Columns to compare; None for all.
         exclude: Columns to leave out; None for none.
         unit: The column that names independent units; None if rows are independent.
+        unit_order: The time order of units: "value" or "appearance"; None as `drift.compare` finds it.
         alpha: Level of tests and bounds.
         correction: How p-values are corrected over columns.
         threads: Most threads to count with; None for one per core.
@@ -55,6 +56,7 @@ class Choice:
     columns: Sequence[str] | None
     exclude: Sequence[str] | None
     unit: str | None
+    unit_order: str | None
     alpha: float
     correction: str
     threads: int | None
@@ -89,6 +91,10 @@ def compare_tables(
     check_outputs(list(files.values()), [*_inputs(reference, current), *settings])
     if reference == current == STANDARD_INPUT:
         raise InputError("`-` can stand for one table only; got it for both")
+    if choice.unit_order is not None and choice.unit is None:
+        raise InputError(
+            f"`--unit-order {choice.unit_order}` needs `--unit`, the column whose values it orders"
+        )
     report = _compare(reference, current, choice)
     _check_computed(report)
     write_outputs({path: _FORMS[form](report, fail_on) for form, path in files.items()})
@@ -170,6 +176,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> Report:
             by=choice.by,
             unit=choice.unit,
             weights=choice.weights,
+            unit_order=choice.unit_order,
             alpha=choice.alpha,
             correction=choice.correction,
             kinds=choice.kinds,

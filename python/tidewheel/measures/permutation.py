@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from tidewheel.measures.serial import (
     BLOCK,
-    LARGEST_PHI,
     FloatArray,
     Serial,
     UnitSample,
@@ -40,8 +39,6 @@ ASSIGNMENTS_NEEDED = 10_000
 COUNTED_FROM = 10
 #: Where serial dependence is visible p-values up to this are held against the normal law with it, too.
 SIMULATED_UP_TO = 0.2
-#: And by so many standard errors of phi on the safe side: without them one share alarms in 8.7 % at phi 0.6, not in 5 %.
-PHI_ERRORS = 0.5
 #: Rows of orders worked on at once.
 _CHUNK = 1_000
 #: Fixed, so that a call gives the same p-value every time.
@@ -114,14 +111,15 @@ def compare_units(reference: UnitSample, current: UnitSample, statistic: Statist
         v = sb (w1' R w1 + w2' R w2) + sum_k w_k^2 noise_k,  R_ij = phi^|i - j|,
         sb = (c0 - noise) / (K - F1 - F2),
 
-    w the shares of rows, phi and c0 those of `serial.estimate_serial`, F the mean row sum of R. Units are permuted, T with
-    its phi and v is computed anew for each, and `p = (1 + #{T_permuted >= T}) / (draws + 1)`: of 999 permutations, and of
-    9,999 where these leave p under a tenth. Where fewer than ten permutations reach T, p comes from the union bound of
-    Student's law instead, if that is smaller: `E P(|t| >= T)` and its like, with as many degrees of freedom as the
-    effective units leave. Shuffling also hides that dependent units leave d fewer directions: where dependence is visible p
-    is at least that of a normal d whose covariance is stretched along the direction in which units differ most, by as much
-    as v grew at phi plus half its standard error. Beyond 200 units d is normal with that covariance, and p is simulated
-    with the same degrees of freedom.
+    w the shares of rows, F the mean row sum of R, phi and c0 those of `serial.estimate_serial` but summed over all values,
+    not along one direction. Units are permuted, T with its phi and v is computed anew for each, and
+    `p = (1 + #{T_permuted >= T}) / (draws + 1)`: of 999 permutations, and of 9,999 where these leave p under a tenth. Where
+    fewer than ten permutations reach T, p comes from the union bound of Student's law instead, if that is smaller:
+    `E P(|t| >= T)` and its like, with as many degrees of freedom as the effective units leave. Shuffling also hides that
+    dependent units leave d fewer directions, and that phi is uncertain: where dependence is visible p is at least that of a
+    normal d whose covariance is stretched along the direction in which units differ most, by as much as v grows there at
+    `Serial.cautious_phi`. Beyond 200 units d is normal with that covariance, and p is simulated with the same degrees of
+    freedom.
 
     Args:
         reference: Units in time order; at least five a side and 10,000 ways to assign them (`has_permutations`).
@@ -150,8 +148,8 @@ def compare_units(reference: UnitSample, current: UnitSample, statistic: Statist
     serial = estimate_serial([reference, current])
     permuted = n + m <= PERMUTED_UNITS
     units = _Units.join(reference, current, statistic, permuted=permuted)
-    observed = float(_measure(units, np.arange(n + m, dtype=np.int64)[None])[0])
-    (shares, doubt), df = _covariance(units, serial), _degrees(units, serial.phi)
+    (observed,), (growth,) = _measure(units, np.arange(n + m, dtype=np.int64)[None])
+    (shares, doubt), df = _covariance(units, serial, growth), _degrees(units, serial.cautious_phi)
     tail = max(_student_bound(observed, shares, df, statistic), math.exp(_log_assignment(n, m)))
     if not permuted:
         return UnitTest(
@@ -159,7 +157,7 @@ def compare_units(reference: UnitSample, current: UnitSample, statistic: Statist
         )
     exceeding = drawn = 0
     for orders in _draw(n + m):
-        exceeding += int((_measure(units, orders) >= observed * (1 - 1e-9)).sum())
+        exceeding += int((_measure(units, orders)[0] >= observed * (1 - 1e-9)).sum())
         drawn += len(orders)
         if drawn == DRAWS // 10 and (exceeding > drawn // 10 or (exceeding == 0 and tail < 1 / DRAWS)):
             break
@@ -186,8 +184,11 @@ def _orders(units: int, start: int, count: int) -> _Orders:
     return generator.permuted(rows, axis=1)
 
 
-def _measure(units: _Units, orders: npt.NDArray[np.integer]) -> FloatArray:
-    """Compute T for each order of the units, of which the first `units.reference` form the reference."""
+def _measure(units: _Units, orders: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
+    """Compute T for each order of the units, of which the first `units.reference` form the reference.
+
+    Beside it, by how much serial dependence makes v grow.
+    """
     k, n = units.values.shape[0], units.reference
     c0 = c1 = noise = np.zeros(len(orders))
     means, shares = [], []
@@ -200,17 +201,20 @@ def _measure(units: _Units, orders: npt.NDArray[np.integer]) -> FloatArray:
         noise = noise + there @ (units.sizes**2 * units.noise) / rows**2
         shares.append(units.sizes[side] / rows[:, None])
     own = float(units.noise.sum()) * (1 - 2 / k)
-    phi, _ = correct_phi(c0, c1, own, k, 2)
+    phi, share = correct_phi(c0, c1, own, k, 2)
     inflated = sum_correlations(n, phi) + sum_correlations(k - n, phi)
     between = np.maximum((c0 - own) / (k - inflated), 1e-3 * c0 / k)
-    variances = between * (correlate_weights(shares[0], phi) + correlate_weights(shares[1], phi)) + noise
+    correlated = correlate_weights(shares[0], phi) + correlate_weights(shares[1], phi)
+    alone = (shares[0] ** 2).sum(axis=1) + (shares[1] ** 2).sum(axis=1)
+    variances = between * correlated + noise
     off = means[0] - means[1]
     if units.statistic == "largest":
         distance, scale = np.abs(off).max(axis=1), variances / off.shape[1]
     else:
         distance, scale = np.sqrt((off**2).sum(axis=1)), variances
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(distance > 0, distance / np.sqrt(scale), 0.0)
+        statistic = np.where(distance > 0, distance / np.sqrt(scale), 0.0)
+    return statistic, 1 + share * (correlated / alone - 1)
 
 
 def _mark(side: npt.NDArray[np.integer], units: int) -> FloatArray:
@@ -239,34 +243,36 @@ def _sums_of_squares(
     return np.maximum(squares - square, 0.0), adjacent - square * (1 + 1 / k) + ends
 
 
-def _covariance(units: _Units, serial: Serial) -> tuple[FloatArray, float]:
+def _covariance(units: _Units, serial: Serial, growth: float) -> tuple[FloatArray, float]:
     """Estimate the covariance of d divided by its trace (zeros where nothing varies), and how far T may be too large.
 
     Where serial dependence is visible, what it adds to the trace lies in the direction in which units differ most: the part
-    between units has fewer directions than noise has. T is then held against this law at phi plus half its standard error,
-    since permuted units do not know how uncertain a phi above 0 is.
+    between units has fewer directions than noise has. It is that of the cautious phi, but no less than what T's own scale
+    has grown by, since permuted units do not know how uncertain a phi above 0 is.
     """
     sides = slice(None, units.reference), slice(units.reference, None)
-    scatter = np.zeros((units.values.shape[1],) * 2)
     weights = [units.sizes[side] / units.sizes[side].sum() for side in sides]
-    for side, own in zip(sides, weights, strict=True):
-        values = units.values[side]
-        mean = own @ values
-        for start in range(0, len(values), BLOCK):
-            part = slice(start, start + BLOCK)
-            off = own[part, None] * (values[part] - mean)
-            scatter += off.T @ off
+    one, other = (_scatter(units.values[side], own) for side, own in zip(sides, weights, strict=True))
+    scatter = one + other
     trace = float(np.trace(scatter))
     if trace <= 0 or not serial.is_visible:
         return scatter / (trace or 1.0), 1.0
     direction = np.linalg.eigh(scatter)[1][:, -1]
-    own_variance = sum(float((one**2).sum()) for one in weights)
-    added, most = (
-        serial.between * (sum(float(correlate_weights(one, phi)) for one in weights) / own_variance - 1)
-        for phi in (serial.phi, min(LARGEST_PHI, serial.phi + PHI_ERRORS * serial.error / serial.between))
-    )
+    correlated = sum(float(correlate_weights(one, serial.cautious_phi)) for one in weights)
+    inflation = correlated / sum(float((one**2).sum()) for one in weights)
+    added = max(serial.share * serial.between * (inflation - 1), growth - 1)
     stretched = scatter / trace + added * np.outer(direction, direction)
-    return np.asarray(stretched / (1 + added)), math.sqrt((1 + most) / (1 + added))
+    return np.asarray(stretched / (1 + added)), math.sqrt((1 + added) / growth)
+
+
+def _scatter(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Sum the products of a sample's values about their weighted mean, weighted by the square."""
+    scatter, mean = np.zeros((values.shape[1],) * 2), weights @ values
+    for start in range(0, len(values), BLOCK):
+        part = slice(start, start + BLOCK)
+        off = weights[part, None] * (values[part] - mean)
+        scatter += off.T @ off
+    return scatter
 
 
 def _degrees(units: _Units, phi: float) -> float:

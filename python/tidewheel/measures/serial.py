@@ -19,12 +19,15 @@ LEAST_BETWEEN = 0.05
 BLOCK = 4_096
 #: Correlations below this are taken as none.
 NEGLIGIBLE = 1e-16
-#: Beyond this phi the effective units are too few to know phi itself, and no test keeps its level (`docs/calibration.md`).
-UNSETTLED_PHI = 0.7
 #: With no more units than that on both sides together a visible correlation is enough for no test to keep its level.
 FEW_UNITS = 40
-#: What counts as visible with few units: phi itself, and the lag-one correlation in its standard errors under independence.
-VISIBLE_PHI, VISIBLE_ERRORS = 0.2, 1.0
+#: With fewer effective units than that a scale is a guess, and an effect has no bounds worth telling.
+LEAST_EFFECTIVE = 4.0
+#: What counts as visible: the lag-one correlation in its standard errors under independence.
+VISIBLE_ERRORS = 1.0
+#: Tests take phi so many standard errors larger than its estimate: half of one lets 11 % of pairs of 40 + 40 units alarm at
+#: phi 0.9, a whole one only 2 % at phi 0.6 (300 pairs of numbers each).
+CAUTION_ERRORS = 0.75
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,30 +40,37 @@ class UnitSample:
         values: Shape (units, values), float64: for each unit one or more means or shares of its rows.
         sizes: Shape (units,): rows of each unit, positive; the sample's value is the mean weighted by them.
         noise: Shape (units,): variance of a unit's value that its rows explain, summed over the values; 0 where unknown.
+        noise_share: Largest part of that variance that lies in one direction of the values, in (0, 1].
     """
 
     values: FloatArray
     sizes: FloatArray
     noise: FloatArray
+    noise_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Serial:
-    """Serial dependence of units.
+    """Serial dependence of units, along the direction of the values in which units differ most.
 
     Attributes:
         phi: Correlation of the between-unit parts of neighbours, in [0, 0.97].
         lag_one: Correlation of neighbours' values, noise and all; its bias of -1 / units removed.
-        between: Share of the values' variance that is between units, in [0.05, 1].
-        error: Standard error of `lag_one` if units were independent.
-        units: Units of all samples.
+        between: Share of the variance along the direction that is between units, in [0.05, 1].
+        share: Share of the values' variance that lies along the direction.
+        units: Units of each sample.
     """
 
     phi: float
     lag_one: float
     between: float
-    error: float
-    units: int
+    share: float
+    units: tuple[int, ...]
+
+    @property
+    def error(self) -> float:
+        """Standard error of `lag_one` if units were independent."""
+        return 1 / math.sqrt(sum(self.units))
 
     @property
     def is_visible(self) -> bool:
@@ -68,19 +78,35 @@ class Serial:
         return self.lag_one > VISIBLE_ERRORS * self.error
 
     @property
+    def cautious_phi(self) -> float:
+        """The phi that tests rely on: 0.75 standard errors above the estimate, at most 0.97; 0 where none is visible."""
+        if not self.is_visible:
+            return 0.0
+        return min(LARGEST_PHI, self.phi + CAUTION_ERRORS * self.error / self.between)
+
+    @property
+    def effective(self) -> float:
+        """The independent units that the samples' means are worth at the cautious phi, of all samples together."""
+        part = self.share * self.between
+        inflations = (1 + part * (float(sum_correlations(k, self.cautious_phi)) - 1) for k in self.units)
+        return sum(k / inflation for k, inflation in zip(self.units, inflations, strict=True))
+
+    @property
     def is_unsettled(self) -> bool:
-        """Whether no test of these units keeps its level: phi beyond 0.7, or visible with 40 units or fewer."""
-        settled = UNSETTLED_PHI if self.units > FEW_UNITS else VISIBLE_PHI
-        return self.is_visible and self.phi > settled
+        """Whether nothing can be told: phi is visible, with 40 units or fewer, or with fewer than 4 effective ones."""
+        few = sum(self.units) <= FEW_UNITS or self.effective < LEAST_EFFECTIVE
+        return self.is_visible and few
 
 
 def estimate_serial(samples: Sequence[UnitSample]) -> Serial:
-    """Estimate the serial dependence of units, pooled over samples and values.
+    """Estimate the serial dependence of units, pooled over samples.
 
-    `rho = c1 / c0 K / (K - s)`, c0 being the sum of squares of the values about their sample's unweighted mean, c1 the sum
-    of products of neighbours, K the units and s the samples. Noise has no part in c1, so `phi = rho / lambda`, lambda being
-    the between-unit share `1 - noise / c0`. The estimate is low by about `(1 + 3 phi) s / K` (Marriott and Pope 1954;
-    Kendall 1954), which is added. Units of unequal sizes count alike: weights would make few large units decide.
+    Values are projected on the direction in which units differ most: pooled over all directions, those of mere noise would
+    hide it. `rho = c1 / c0 K / (K - s)`, c0 being the sum of squares of the projections about their sample's unweighted
+    mean, c1 the sum of products of neighbours, K the units and s the samples. Noise has no part in c1, so
+    `phi = rho / lambda`, lambda being the between-unit share `1 - noise / c0`. The estimate is low by about
+    `(1 + 3 phi) s / K` (Marriott and Pope 1954; Kendall 1954), which is added. Units of unequal sizes count alike: weights
+    would make few large units decide.
 
     Args:
         samples: One sample or more; fewer than three units in all give phi 0.
@@ -88,7 +114,7 @@ def estimate_serial(samples: Sequence[UnitSample]) -> Serial:
     Returns:
         The estimate.
 
-    Cost: O(units x values^2).
+    Cost: O(units x values^2 + values^3).
 
     Example:
         >>> import numpy as np
@@ -97,24 +123,29 @@ def estimate_serial(samples: Sequence[UnitSample]) -> Serial:
         >>> found.phi, round(found.lag_one, 3)
         (0.0, -0.833)
     """
-    units, count = sum(len(sample.values) for sample in samples), len(samples)
-    if units <= count + 1:
+    units = tuple(len(sample.values) for sample in samples)
+    total, count = sum(units), len(units)
+    scatter, lagged = _sum_products(samples)
+    if total <= count + 1 or np.trace(scatter) <= 0:
         return Serial(0.0, 0.0, 1.0, 1.0, units)
-    scatter, c1 = np.zeros((samples[0].values.shape[1],) * 2), 0.0
+    direction = np.linalg.eigh(scatter)[1][:, -1]
+    c0, c1 = (float(direction @ products @ direction) for products in (scatter, lagged))
+    noise = sum(float(sample.noise.sum()) * sample.noise_share for sample in samples) * (1 - count / total)
+    phi, between = correct_phi(np.array([c0]), np.array([c1]), noise, total, count)
+    lag_one = c1 / c0 * total / (total - count) + count / total
+    return Serial(float(phi[0]), lag_one, float(between[0]), c0 / float(np.trace(scatter)), units)
+
+
+def _sum_products(samples: Sequence[UnitSample]) -> tuple[FloatArray, FloatArray]:
+    """Sum the products of all pairs of values about their sample's mean: within units, and of units with the next ones."""
+    scatter, lagged = np.zeros((2, *(samples[0].values.shape[1],) * 2))
     for sample in samples:
         mean = sample.values.mean(axis=0)
         for start in range(0, len(sample.values), BLOCK):
             off = sample.values[start : start + BLOCK + 1] - mean
             scatter += off[:BLOCK].T @ off[:BLOCK]
-            c1 += float(np.einsum("ij,ij->", off[1:], off[:-1]))
-    c0 = float(np.trace(scatter))
-    if c0 <= 0:
-        return Serial(0.0, 0.0, 1.0, 1.0 / math.sqrt(units), units)
-    noise = sum(float(sample.noise.sum()) for sample in samples) * (1 - count / units)
-    phi, between = correct_phi(np.array([c0]), np.array([c1]), noise, units, count)
-    dimension = max(1.0, c0**2 / float((scatter**2).sum()))
-    lag_one = c1 / c0 * units / (units - count) + count / units
-    return Serial(float(phi[0]), lag_one, float(between[0]), 1 / math.sqrt(units * dimension), units)
+            lagged += off[1:].T @ off[:-1]
+    return scatter, lagged
 
 
 def correct_phi(

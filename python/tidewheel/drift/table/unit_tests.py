@@ -1,7 +1,7 @@
 """The tests inside a column where rows come in units: what rows are worth, and p-values from permuted units.
 
 `column_tests` tests with laws of few effective rows; here, where there are units enough, its p-values are replaced by those
-of `measures.permutation`, and withheld where units resemble their neighbours too much. Pure: counts in, records out.
+of `measures.permutation`, and withheld where dependent units are too few. Pure: counts in, records out.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,8 @@ from tidewheel.drift.table.measured import Designs, Measured
 from tidewheel.measures import permutation
 from tidewheel.measures.serial import Serial, UnitSample, estimate_serial
 
+#: Laws of effective rows take phi as it is estimated, and keep their level up to this one: permuted units know of its error.
+LARGEST_PLAIN_PHI = 0.7
 #: Classes with fewer rows than that on the smaller side, by what rows are worth, are tested together.
 EXPECTED_ROWS = 5.0
 
@@ -84,13 +86,30 @@ def _against(tables: _Tables, column: int) -> _Tables:
 
 def samples(tables: _Tables, *, ordered: bool) -> _Samples:
     """Turn counts into shares below each edge, or into shares of each class over the root of the pooled one."""
-    pooled = sum(table.sum(axis=0) for table in tables)
+    pooled = tables[0].sum(axis=0) + tables[1].sum(axis=0)
     scale = np.ones(len(pooled)) if ordered else np.sqrt(np.maximum(pooled / max(pooled.sum(), 1), 1e-12))
-    one, other = (_sample(table, scale, ordered=ordered) for table in tables)
+    noise_share = _find_noise_share(pooled, ordered=ordered)
+    one, other = (_sample(table, scale, noise_share, ordered=ordered) for table in tables)
     return one, other
 
 
-def _sample(table: _Table, scale: npt.NDArray[np.float64], *, ordered: bool) -> UnitSample:
+def _find_noise_share(pooled: npt.NDArray[np.int64], *, ordered: bool) -> float:
+    """Find the largest part of the variance of independent rows that lies in one direction of a unit's shares.
+
+    Shares over the root of the pooled one vary alike in all directions, one less than there are classes. Of shares below
+    edges the covariance is `min(F_i, F_j) - F_i F_j`.
+    """
+    if not ordered:
+        return 1 / max(1, int(np.count_nonzero(pooled)) - 1)
+    below = pooled.cumsum()[:-1] / max(float(pooled.sum()), 1.0)
+    covariance = np.minimum.outer(below, below) - np.outer(below, below)
+    trace = float(np.trace(covariance))
+    return float(np.linalg.eigvalsh(covariance)[-1]) / trace if trace > 0 else 1.0
+
+
+def _sample(
+    table: _Table, scale: npt.NDArray[np.float64], noise_share: float, *, ordered: bool
+) -> UnitSample:
     rows = table.sum(axis=1)
     if not rows.all():
         table, rows = table[rows > 0], rows[rows > 0]
@@ -103,30 +122,51 @@ def _sample(table: _Table, scale: npt.NDArray[np.float64], *, ordered: bool) -> 
         noise = shares @ scale**-2.0
         shares /= scale
         noise -= np.einsum("ij,ij->i", shares, shares)
-    return UnitSample(shares, sizes, np.maximum(noise, 0.0) / np.maximum(sizes - 1, 1))
+    return UnitSample(shares, sizes, np.maximum(noise, 0.0) / np.maximum(sizes - 1, 1), noise_share)
 
 
 def retest(measured: Measured, counts: UnitCounts, held: open_vocabulary.Held | None = None) -> Measured:
     """Replace the p-values of a column's parts by those of permuted units, as far as there are units enough.
 
     The tests of values, of all names (`held`) and of the missing share have counts per unit of their own. Other parts
-    (unseen strings, infinite and NaN shares beside missing ones) keep the laws of `column_tests`. Where serial dependence is
-    unsettled (`Serial.is_unsettled`) nothing is claimed: p is 1, and the effect may be anything.
+    (unseen strings, infinite and NaN shares beside missing ones) keep the laws of `column_tests`. Where serial dependence
+    leaves too little to tell from (`Serial.is_unsettled`), or these laws would have to stand phi beyond 0.7, nothing is
+    claimed: p is 1, and the effect may be anything.
     """
+    return replace(measured, parts=[_retest(part, measured, counts, held) for part in measured.parts])
+
+
+def _retest(part: Part, measured: Measured, counts: UnitCounts, held: open_vocabulary.Held | None) -> Part:
+    serial = counts.serials[0 if part.name in ("values", "tail", "unseen") else 1]
+    sides, ordered = _find_samples(part, measured, counts, held)
+    is_permuted = sides is not None and _can_permute(sides)
+    if serial.is_unsettled or (not is_permuted and _visible(serial) > LARGEST_PLAIN_PHI):
+        return _withhold(part, serial)
+    if sides is None or not is_permuted:
+        return part
+    found = permutation.compare_units(*sides, "largest" if ordered else "square")
+    return replace(part, test=f"{part.test}, {found.test}", pvalue=found.pvalue)
+
+
+def _find_samples(
+    part: Part, measured: Measured, counts: UnitCounts, held: open_vocabulary.Held | None
+) -> tuple[_Samples | None, bool]:
+    """Find the values of units that a part is a test of, None if it has none, and whether they are shares below edges."""
+    if part.name == "tail" and held is not None and held.units is not None:
+        return samples(held.units, ordered=True), True
+    if part.name == "values" and not counts.ordered:
+        gathered = _gather(counts.values, part)
+        return (counts.samples[0] if gathered is counts.values else samples(gathered, ordered=False)), False
+    if part.name == "values":
+        return counts.samples[0], True
     without = tuple(int(table[:, 1].sum()) for table in counts.missing)
-    tested = []
-    for part in measured.parts:
-        own = part.name == "values" or (
-            part.name in ("missing", "nan") and without == _rows(measured, part.name)
-        )
-        serial = counts.serials[0 if part.name in ("values", "tail", "unseen") else 1]
-        if serial.is_unsettled:
-            tested.append(_withhold(part, serial))
-        elif part.name == "tail" and held is not None and held.units is not None:
-            tested.append(_permute_sides(part, samples(held.units, ordered=True), ordered=True))
-        else:
-            tested.append(_permute(part, counts) if own else part)
-    return replace(measured, parts=tested)
+    is_own = part.name in ("missing", "nan") and without == _rows(measured, part.name)
+    return (counts.samples[1] if is_own else None), True
+
+
+def _can_permute(sides: _Samples) -> bool:
+    n, m = (len(side.values) for side in sides)
+    return sides[0].values.shape[1] > 0 and permutation.has_permutations(n, m)
 
 
 def _rows(measured: Measured, name: str) -> tuple[float, float]:
@@ -135,29 +175,10 @@ def _rows(measured: Measured, name: str) -> tuple[float, float]:
 
 def _withhold(part: Part, serial: Serial) -> Part:
     reason = (
-        f"units resemble the ones before them too much (correlation {serial.phi:.2f}) for {serial.units} units to tell "
+        f"units resemble the ones before them too much (correlation {serial.phi:.2f}) for {sum(serial.units)} units to tell "
         f"drift from chance; more units, or longer ones, would decide"
     )
     return replace(part, pvalue=1.0, effect=replace(part.effect, lower=0.0, upper=1.0), withheld=reason)
-
-
-def _permute(part: Part, counts: UnitCounts) -> Part:
-    if part.name != "values":
-        sides, ordered = counts.samples[1], True
-    elif counts.ordered:
-        sides, ordered = counts.samples[0], True
-    else:
-        gathered = _gather(counts.values, part)
-        sides = counts.samples[0] if gathered is counts.values else samples(gathered, ordered=False)
-        ordered = False
-    return _permute_sides(part, sides, ordered=ordered)
-
-
-def _permute_sides(part: Part, sides: _Samples, *, ordered: bool) -> Part:
-    if sides[0].values.shape[1] == 0 or not permutation.has_permutations(*(len(one.values) for one in sides)):
-        return part
-    found = permutation.compare_units(*sides, "largest" if ordered else "square")
-    return replace(part, test=f"{part.test}, {found.test}", pvalue=found.pvalue)
 
 
 def _gather(tables: _Tables, part: Part) -> _Tables:
