@@ -334,7 +334,7 @@ class TestBadProjects:
             ("no_time", "`ordered_at_utc` of .* must be of type datetime.* got String"),
             ("no_row", "must have at least one row"),
             ("mostly_broken", "`size` at least 0: 18100 rows"),
-            ("no_table", "must return a polars DataFrame; got list"),
+            ("no_table", "must return a table of polars, pandas or Arrow; got list"),
             ("empty_file", "empty.csv must have at least one row; the file is empty"),
             ("nowhere", "has no function 'nowhere'"),
         ],
