@@ -157,8 +157,10 @@ def compare(
     many independent ones as that spread allows. p-values come from permuting whole units, the statistic being divided by a
     scale that knows how much a unit resembles the one before it (`measures.permutation`); units are in time order for that,
     see `unit_order`. With fewer than five units on a side, or few ways to assign units to samples, F and Student laws
-    replace chi-square and normal ones. Where units resemble their neighbours too much for any test to keep its level (a
-    correlation beyond 0.7, or beyond 0.2 with 40 units or fewer on both sides together), the column is `undecided`.
+    replace chi-square and normal ones. Tests take that resemblance three quarters of a standard error
+    stronger than it is estimated. Where it is visible and there are 40 units or fewer on both sides together, or fewer than
+    four effective ones, the column is `undecided`; so is a test that cannot permute units where the correlation is beyond
+    0.7.
 
     With `by` the rows of both tables are split by the values of a column (a country, a kind of customer), and each segment's
     current rows are compared with the same segment's reference rows; p-values are corrected over all columns of all segments
