@@ -76,7 +76,12 @@ def compare(sides: Sides) -> drift.DriftReport | drift.SegmentedReport | None:
             due = ["unit", f"column {names[0]!r} must have one type" if names else "unit"]
         case "by" if names:
             options = {"by": names[0], "compat": "evidently" if len(names) > 1 else None}
-            due = ["`by`", "there must be a column to compare besides", "`compat` needs raw values"]
+            due = [
+                "`by`",
+                f"column {names[0]!r} must have one type",
+                "there must be a column to compare besides",
+            ]
+            due.append("`compat` needs raw values")
         case "thresholds":
             options = {"thresholds": {"*": {"values": 0.3, "missing": 0.2}}}
     with refused(sides, *due):

@@ -108,8 +108,8 @@ def _read_sequence(name: str, values: Any) -> _native.Column:
     if array.ndim == 1 and array.dtype.kind in "OUS":
         # NumPy writes numbers among strings as strings.
         return objects.read_objects(name, list(values))
-    if array.ndim > 1 and isinstance(values, list | tuple):
-        # Rows that are lists are lists, though all may have one item.
+    if isinstance(values, list | tuple) and (array.ndim > 1 or array.dtype.kind in "mM"):
+        # Rows that are lists are lists, though all may have one item; and NumPy takes numbers among times for times.
         return objects.read_objects(name, list(values))
     if array.ndim == 0:
         raise InputError(f"{name!r} must be one-dimensional; got {array.ndim} dimensions")

@@ -62,9 +62,12 @@ def is_missing(item: object) -> bool:
 
 
 def _is_number(item: object, present: bool) -> bool:
-    return not present or (
-        isinstance(item, int | float | np.integer | np.floating) and not isinstance(item, bool)
-    )
+    return not present or (_is_plain(type(item)) and not isinstance(item, bool))
+
+
+def _is_plain(kind: type) -> bool:
+    # NumPy's spans of time are integers by their class.
+    return issubclass(kind, int | float | np.integer | np.floating) and not issubclass(kind, np.timedelta64)
 
 
 def _fill(items: list[Any], present: Mask, instead: Any) -> list[Any]:
@@ -182,7 +185,7 @@ _READERS: tuple[tuple[Callable[[type], bool], _Reader], ...] = (
     (_is_subclass(bool, np.bool_), _read_booleans),
     (_is_subclass(np.timedelta64), _read_scalars),
     (_is_subclass(np.datetime64), _read_scalars),
-    (_is_subclass(int, float, np.integer, np.floating), _read_numbers),
+    (_is_plain, _read_numbers),
     (_is_subclass(Decimal, int, float), _read_decimals),
     (_is_subclass(str), _read_strings),
     (lambda kind: issubclass(kind, dt.date) and not issubclass(kind, dt.datetime), _read_dates),

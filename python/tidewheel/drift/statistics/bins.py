@@ -121,14 +121,24 @@ def _fit_bins(column: _native.Column, bins: object, strategy: str, threads: int 
     if not isinstance(asked, int):
         return _count_reference(column, asked[1:-1], "edges", threads)
     if strategy == "quantile":
-        fitted = _native.fit_quantiles(column, asked, threads)
-        interior = np.array(fitted.edges, dtype=domain(column))
+        fitted, interior = fit_quantiles(column, asked, threads)
         return _reference_bins(column, interior, fitted.counts, fitted.parts, fitted.continuous, strategy)
     ends, _ = _native.find_range(column, threads)
     if ends is None:
         raise InputError("`reference` must hold at least one finite value; got none")
     edges = lay_even(float(ends[0]), float(ends[1]), asked)
     return _count_reference(column, np.unique(edges[1:-1]), strategy, threads)
+
+
+def fit_quantiles(
+    column: _native.Column, bins: int, threads: int | None
+) -> tuple[_native.FittedBins, npt.NDArray[Any]]:
+    """Fit bins at a column's quantiles; return them, and their interior edges in the column's `domain`."""
+    fitted = _native.fit_quantiles(column, bins, threads)
+    if column.kind == "temporal" and any(isinstance(edge, float) for edge in fitted.edges):
+        # Times of 32 bits are cut as floats are, just above a value; those of 64 bits are cut at the next one.
+        fitted = _native.fit_quantiles(column.scaled(column.dtype, 1), bins, threads)
+    return fitted, np.array(fitted.edges, dtype=domain(column))
 
 
 def domain(column: _native.Column) -> np.dtype[Any]:

@@ -20,7 +20,7 @@ from tidewheel.drift.report.records import ColumnDrift, Shape
 from tidewheel.drift.report.report import DriftReport
 from tidewheel.drift.report.segmented import SegmentedReport
 from tidewheel.drift.statistics import ties
-from tidewheel.drift.statistics.bins import MOST_CATEGORIES, domain
+from tidewheel.drift.statistics.bins import MOST_CATEGORIES, domain, fit_quantiles
 from tidewheel.drift.table import (
     cautions,
     column_tests,
@@ -517,10 +517,10 @@ def _measure_numbers(
 
 def _unit_edges(reference: _native.Column, bins: int) -> _native.Column:
     try:
-        edges = _native.fit_quantiles(reference, bins, 1).edges
+        _, edges = fit_quantiles(reference, bins, 1)
     except InputError:
-        edges = []  # Infinities alone.
-    return inputs.read_array("edges", np.array(edges, dtype=domain(reference)))
+        edges = np.zeros(0, dtype=domain(reference))  # Infinities alone.
+    return inputs.read_array("edges", edges)
 
 
 def _shape_of_numbers(found: _native.NumericComparison, dtype: str) -> Shape | None:
