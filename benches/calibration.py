@@ -76,6 +76,9 @@ WEIGHED = {
     "Zipf ids": (cases.zipf, ("values", "tail", "unseen", "column")),
     "gaps": (cases.gaps, ("missing", "nan", "infinite", "column")),
 }
+INDEX_SIZES = ((100, 100), (100, 5_000), (5_000, 100), (1_000, 1_000), (10_000, 10_000), (50_000, 5_000))
+#: Indices at which columns are put; at 0 p is looked at.
+INDICES_MET = (0.0, 0.02, 0.1, 0.25)
 WEIGHED_SIZES = ((50, 50), (500, 500), (500, 5_000), (5_000, 500), (5_000, 5_000))
 SPREAD = 1.0
 TIED_SIZES = ((50, 50), (500, 500), (500, 5_000))
@@ -292,6 +295,20 @@ def weights_table(run: Run, rng: np.random.Generator) -> str:
     return table(["n", "m", *shown], rows)
 
 
+def index_table(run: Run, rng: np.random.Generator) -> str:
+    rows = []
+    for (name, law), index in itertools.product(cases.DECILES.items(), INDICES_MET):
+        row = [name, f"{index:g}"]
+        for n, m in INDEX_SIZES:
+            run.say(f"{name}, index {index}, {n} and {m} rows")
+            number = replications_for(run, n, m) // WEIGHTS_FEWER
+            verdicts, pvalues = cases.measure_index(rng, law, index, n, m, number)
+            said = [pvalues <= LEVEL] if not index else [verdicts == "drifted", verdicts == "stable"]
+            row.append(" / ".join(run.rate(hits) for hits in said))
+        rows.append(row)
+    return table(["law", "index", *(f"{n:,} and {m:,}" for n, m in INDEX_SIZES)], rows)
+
+
 def discovery_table(run: Run, rng: np.random.Generator) -> str:
     rows = []
     for correlation, shifted, method in itertools.product((0.0, 0.3, 0.8), (0, 20), ("bh", "by")):
@@ -403,6 +420,14 @@ Columns whose rows count with log-normal weights (logarithms of standard deviati
 is then worth some 0.4 equal ones. Columns as in the first table; half of the replications, twenty columns a pair of
 tables. A rate above 5 % by more than its 99 % binomial bound is in bold.""",
         weights_table,
+    ),
+    "index": (
+        "The index as the statistic that decides",
+        """
+Columns with `decide_by="psi"` whose threshold is exactly the index that their two laws have over the column's own bins: how
+often `drifted` / `stable` is said of them, nominally 2.5 % each. At index 0: how often p is at most 0.05. Half of the
+replications, fewer of many rows as in the first table.""",
+        index_table,
     ),
     "discoveries": (
         "Many columns",

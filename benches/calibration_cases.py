@@ -177,6 +177,48 @@ def measure_weights(rng, law, n, m, replications, parts, spread):
     return found
 
 
+# The index as the statistic that decides
+
+DECILES = {
+    "normal law, shifted": lambda x, moved: stats.norm.cdf(x, moved),
+    "normal law, wider": lambda x, moved: stats.norm.cdf(x, 0, 1 + moved),
+}
+
+
+def move_to(law, index):
+    """Find how far a law must move for its index over deciles to be this one."""
+    below = stats.norm.ppf(np.arange(1, 10) / 10)
+    even = np.full(10, 0.1)
+    low, high = 0.0, 5.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        shares = np.diff(np.concatenate([[0], law(below, middle), [1]]))
+        low, high = (middle, high) if index_of(even, shares) < index else (low, middle)
+    return low
+
+
+def index_of(p, q):
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def measure_index(rng, law, index, n, m, replications):
+    """Let the index decide on columns whose own one, over the bins they have, is the threshold; return verdicts and p."""
+    moved, verdicts, found = move_to(law, index) if index else 0.0, [], []
+    center, width = (moved, 1.0) if law is DECILES["normal law, shifted"] else (0.0, 1 + moved)
+    for _ in range(math.ceil(replications / COLUMNS)):
+        reference = {f"c{i}": rng.normal(size=n) for i in range(COLUMNS)}
+        current = {f"c{i}": rng.normal(center, width, m) for i in range(COLUMNS)}
+        limits = {}
+        for name, values in reference.items():
+            inner = drift.fit_bins(values, threads=1).edges[1:-1]
+            p, q = (np.diff(np.concatenate([[0], law(inner, one), [1]])) for one in (0.0, moved))
+            limits[name] = min(max(index_of(p, q), 1e-6), 0.999)
+        report = drift.compare(reference, current, decide_by="psi", thresholds=limits, threads=1)
+        verdicts += [column.verdict for column in report.columns]
+        found += [column.parts[0].pvalue for column in report.columns]
+    return np.array(verdicts), np.array(found)
+
+
 # Many columns
 
 

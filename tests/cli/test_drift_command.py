@@ -277,6 +277,34 @@ def test_thresholds_come_from_a_file(
     assert {one["name"]: one["effect"]["threshold"] for one in report["columns"]} == {"x": 0.3, "route": 0.25}
 
 
+@pytest.mark.parametrize("reference", ["reference.parquet", "january"])
+def test_the_statistic_that_decides_is_chosen(
+    tidewheel: Command, tables: Path, tmp_path: Path, reference: str
+) -> None:
+    sides = tables / reference, tables / "moved.parquet"
+    tests = {}
+    for asked in ("psi", "x=psi", "psi,x=ks", "at=ks,x=psi"):
+        told = tidewheel("drift", *sides, "--decide-by", asked, "--json", tmp_path / "report.json")
+        assert (told.code, told.err) == (1, "")
+        report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        tests[asked] = [one["parts"][0]["test"].startswith("population") for one in report["columns"]]
+    assert tests == {
+        "psi": [True, False, True],
+        "x=psi": [True, False, False],
+        "psi,x=ks": [False, False, True],
+        "at=ks,x=psi": [True, False, False],
+    }
+    for asked, words in (
+        ("psy", "`decide_by['*']` must be one of 'ks', 'psi', 'total_variation'; got 'psy'"),
+        ("z=psi", "`decide_by` must name columns of"),
+        ("route=psi", "`decide_by['route']` must be 'total_variation' for a categorical column; got 'psi'"),
+        ("x=psi,x=ks", "`--decide-by` must name each column once; got 'x' twice"),
+    ):
+        told = tidewheel("drift", *sides, "--decide-by", asked)
+        assert (told.code, told.out) == (2, "")
+        assert words in told.err
+
+
 def test_rows_count_with_weights(tidewheel: Command, tables: Path, tmp_path: Path) -> None:
     sides = tables / "reference.parquet", tables / "moved.parquet"
     told = tidewheel("drift", *sides, "--weights", "at", "--columns", "x", "--json", tmp_path / "report.json")

@@ -258,6 +258,13 @@ def compare_files(
     numeric: Numeric = None,
     null_values: NullValues = None,
     decimal_comma: DecimalComma = False,
+    decide_by: Annotated[
+        str | None,
+        typer.Option(
+            "--decide-by",
+            help="Statistic that decides columns of numbers, ks or psi: for all, or COLUMN=psi, separated by commas.",
+        ),
+    ] = None,
     thresholds: Annotated[
         Path | None,
         typer.Option(
@@ -293,6 +300,7 @@ def compare_files(
         _split(by),
         thresholds,
         weights,
+        _read_deciders(decide_by),
     )
     files = {"html": html, "json": json_file, "junit": junit}
     outputs = {form: path for form, path in files.items() if path is not None}
@@ -363,6 +371,17 @@ def _declare(categorical: str | None, numeric: str | None) -> dict[str, str]:
             )
         declared[name] = "numeric"
     return declared
+
+
+def _read_deciders(decide_by: str | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in _split(decide_by) or []:
+        column, _, statistic = item.rpartition("=")
+        name = column or "*"
+        if name in found:
+            raise InputError(f"`--decide-by` must name each column once; got {name!r} twice")
+        found[name] = statistic
+    return found
 
 
 def _split(columns: str | None) -> list[str] | None:

@@ -51,6 +51,7 @@ class Choice:
         by: The columns whose values split the rows into segments; None for whole tables.
         thresholds: File of thresholds per column; None for the defaults.
         weights: The column that says how much each row counts; None if all count alike.
+        decide_by: The statistic that decides, by column or for all.
     """
 
     columns: Sequence[str] | None
@@ -66,6 +67,7 @@ class Choice:
     by: Sequence[str] | None = None
     thresholds: Path | None = None
     weights: str | None = None
+    decide_by: Mapping[str, str] = field(default_factory=dict)
 
 
 def compare_tables(
@@ -181,6 +183,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> Report:
             correction=choice.correction,
             kinds=choice.kinds,
             thresholds=thresholds,
+            decide_by=choice.decide_by,
             threads=choice.threads,
             compat=choice.compat,
         )
@@ -220,6 +223,7 @@ def _compare(reference: Path, current: Path, choice: Choice) -> Report:
         correction=choice.correction,
         # Columns left out here may have thresholds too, as in two tables.
         thresholds={name: parts for name, parts in thresholds.items() if name in known},
+        decide_by=choice.decide_by,
     )
 
 

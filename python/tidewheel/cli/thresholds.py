@@ -36,7 +36,7 @@ def read_thresholds(path: Path) -> dict[str, dict[str, float]]:
 def check_columns(path: Path, thresholds: rules.Thresholds, whose: str, *known: Iterable[str]) -> None:
     """Refuse thresholds of columns that none of `known` has; `whose` they are is told, and the file."""
     try:
-        rules.check_known(thresholds, whose, *known)
+        rules.check_known("thresholds", thresholds, whose, *known)
     except InputError as error:
         raise _at(path, error) from error
 

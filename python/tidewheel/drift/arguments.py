@@ -17,6 +17,8 @@ from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 DECLARED = ("categorical", "numeric")
 #: The tests inside a column, by the names that reports have for them.
 PARTS = ("values", "tail", "missing", "nan", "infinite", "unseen")
+#: The statistics that can decide a column of numbers or times, and one of categories, the default first.
+DECIDERS = {"numeric": ("ks", "psi"), "categorical": ("total_variation",)}
 #: Stands for all columns where something is set per column.
 ALL_COLUMNS = "*"
 
@@ -159,3 +161,26 @@ def _read_parts(argument: str, found: object) -> dict[str, float]:
             )
         check_share(f"{argument}[{part!r}]", threshold)
     return {part: float(threshold) for part, threshold in found.items()}
+
+
+def read_deciders(decide_by: object) -> dict[str, str]:
+    """Read which statistic decides columns, by their names; nothing for None.
+
+    Args:
+        decide_by: One of `DECIDERS` for all columns that it is defined for, or a mapping of names of columns, or "*" for
+            all, to such statistics.
+
+    Raises:
+        InputTypeError: a key names no column.
+        UnknownNameError: an unknown statistic.
+    """
+    if decide_by is None:
+        return {}
+    known = [name for names in DECIDERS.values() for name in names]
+    if not isinstance(decide_by, Mapping):
+        check_choice("decide_by", decide_by, known)
+        return {ALL_COLUMNS: str(decide_by)}
+    found = {read_name("decide_by", key): name for key, name in decide_by.items()}
+    for column, name in found.items():
+        check_choice(f"decide_by[{column!r}]", name, known)
+    return found

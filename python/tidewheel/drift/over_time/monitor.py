@@ -21,7 +21,7 @@ from tidewheel.drift.profile import serialization
 from tidewheel.drift.profile.column_state import BESIDE, LACKING, Others
 from tidewheel.drift.profile.profile import Profile, Window
 from tidewheel.drift.table.counted import Counts
-from tidewheel.drift.table.rules import Rules, check_known
+from tidewheel.drift.table.rules import Rules
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: Ten years of hours.
@@ -123,8 +123,8 @@ class Monitor:
         arguments.check_whole("keep_looks", keep_looks)
         if not 0 <= keep_looks <= MOST_KEPT:
             raise InputError(f"`keep_looks` must lie between 0 and {MOST_KEPT:,}; got {keep_looks}")
-        rules = Rules(alpha, arguments.read_thresholds(thresholds))
-        check_known(rules.thresholds, "`profile`", profile.columns)
+        rules = Rules.read(alpha, thresholds)
+        rules.check_known("`profile`", profile.columns)
         self._profile, self._threshold, self._design_effect = profile, threshold, design_effect
         self._thresholds = {name: dict(rules.of(name).thresholds) for name in profile.columns}
         self._parts = sum(map(watching.count_parts, profile._columns))

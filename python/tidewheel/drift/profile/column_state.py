@@ -123,8 +123,8 @@ class Numbers:
         if r.rows > r.missing + r.nan and c.rows > c.missing + c.nan:
             lines = (inputs.read_array("counts", _line(vector)) for vector in (self.reference, current))
             distance = _native.enclose_ks(self.blocks, *lines)
-        sides = (self.bins(vector[BESIDE:]) for vector in (self.reference, current))
-        return NumberCounts(r, c, distance, *sides)
+        one, other = (self.bins(vector[BESIDE:]) for vector in (self.reference, current))
+        return NumberCounts(r, c, distance, one, other)
 
     def count_values(self, current: Counts) -> tuple[Counts, Counts] | None:
         """Give rows per distinct value of both sides, where ties matter (`ties`) and each value has a block of its own."""

@@ -34,7 +34,7 @@ from tidewheel.drift.table.pairs import (
     other_type,
     unreadable,
 )
-from tidewheel.drift.table.rules import Rule, Rules, check_known
+from tidewheel.drift.table.rules import Rule, Rules
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 
 #: Statistics that a report from counts can show.
@@ -248,6 +248,7 @@ class Profile:
         alpha: float = 0.05,
         correction: str = "bh",
         thresholds: Mapping[str, float | Mapping[str, float]] | None = None,
+        decide_by: str | Mapping[str, str] | None = None,
         threads: int | None = None,
     ) -> DriftReport:
         """Compare a window, or a table, with the reference.
@@ -262,21 +263,26 @@ class Profile:
             correction: "bh", "by", "bonferroni" or "none"; see `decision.correct_pvalues`.
             thresholds: From where on a difference matters, per column and part, as in `compare`. Counts do not depend on
                 it, so it is no part of the profile: one profile and its windows can be judged by several.
+            decide_by: The statistic that decides, for all columns or by name, as in `compare`: "ks" or "psi" for numbers. A
+                profile does not know whether its bins were laid on tied values: where the law of the index is simulated
+                (`psi_law`), the larger p of tied and untied ones is taken.
             threads: Most threads to count a table with.
 
         Returns:
             The report; its columns are in the order of the profile.
 
         Raises:
-            InputError: the window has another profile, or `alpha` or a threshold lies outside (0, 1).
+            InputError: the window has another profile, or `alpha` or a threshold lies outside (0, 1), or "psi" shall
+                decide a categorical column.
             InputTypeError: a table of an unknown type, or a threshold that is no number.
-            UnknownNameError: an unknown `correction`; `thresholds` with a part or a column that does not exist.
+            UnknownNameError: an unknown `correction` or statistic; `thresholds` or `decide_by` with a part or a column that
+                does not exist.
 
         Cost: of a window O(blocks), well under a millisecond per column; of a table also that of `Window.update`.
         """
         decision.check_levels(alpha, correction)
-        rules = Rules(alpha, arguments.read_thresholds(thresholds))
-        check_known(rules.thresholds, "the profile", self.columns)
+        rules = Rules.read(alpha, thresholds, decide_by)
+        rules.check_known("the profile", self.columns)
         window = current
         if not isinstance(window, Window):
             window = self.window()
@@ -343,7 +349,8 @@ class Profile:
         if isinstance(column, column_state.Numbers):
             kind = NUMERIC[column.kind]
             found = measure_numbers(column.name, kind, column.compare(current), None, rule)
-            counts = None if found.problem else column.count_values(current)
+            is_distance = not found.problem and rule.choose(column.name, "numeric") == "ks"
+            counts = column.count_values(current) if is_distance else None
             if counts is not None:
                 found = replace(found, parts=[condition_on_ties(found.parts[0], *counts), *found.parts[1:]])
         elif isinstance(column, column_state.Words):

@@ -30,9 +30,8 @@ def draw(shape: Shape) -> str:
 
 def draw_effect(effect: Effect) -> str:
     """Draw the effect's interval; x / (x + threshold) puts every threshold in the middle, so that rows can be compared."""
-    lower, value, upper = (
-        round(100 * x / (x + effect.threshold)) for x in (effect.lower, effect.value, effect.upper)
-    )
+    ends = effect.lower, effect.value, effect.upper
+    lower, value, upper = (round(100 * x / (x + effect.threshold)) if x < math.inf else 100 for x in ends)
     return (
         '<svg class="i" viewBox="0 0 100 12" aria-hidden="true"><path class="g" d="M0 6h100"/><path class="t" d="M50 0v12"/>'
         f'<path class="b" d="M{lower} 6H{upper}"/><circle cx="{value}" cy="6" r="3"/></svg>'

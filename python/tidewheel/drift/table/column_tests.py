@@ -1,8 +1,8 @@
 """The tests inside a column: of numbers, of categories, of shares. Counts in, a `decision.Part` out.
 
-One decision test per kind: numbers by Kolmogorov-Smirnov, categories by chi-square, shares by the difference of two
-proportions. With clustered rows (`design_effect.Design.df` given) each uses effective sizes, and F and Student laws; with
-weights effective sizes alone.
+One decision test per kind: numbers by Kolmogorov-Smirnov, or the population stability index where that is asked for,
+categories by chi-square, shares by the difference of two proportions. With clustered rows (`design_effect.Design.df`
+given) each uses effective sizes, and F and Student laws; with weights effective sizes alone.
 """
 
 import math
@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from tidewheel import _native
 from tidewheel.drift.report.records import Effect
-from tidewheel.drift.statistics import ties, vocabulary
+from tidewheel.drift.statistics import psi_law, ties, vocabulary
 from tidewheel.drift.statistics.divergences import chi_square_of_counts
-from tidewheel.drift.table.counted import CategoryCounts, Distance, WeighedCounts
+from tidewheel.drift.statistics.psi import psi_of_counts
+from tidewheel.drift.statistics.psi_bounds import bound_psi
+from tidewheel.drift.table.counted import CategoryCounts, Distance, NumberCounts, WeighedCounts
 from tidewheel.drift.table.decision import (
     DISTANCE_THRESHOLD,
+    INDEX_THRESHOLD,
     SHARE_THRESHOLD,
     VARIATION_THRESHOLD,
     Part,
@@ -123,6 +126,30 @@ def _distance_part(d: float, n: int, m: int, design: Design, alpha: float, thres
 
 def _distance_effect(d: float, band: float, threshold: float) -> Effect:
     return Effect("Kolmogorov-Smirnov D", d, max(0.0, d - band), min(1.0, d + band), threshold)
+
+
+def compare_bins(
+    found: _native.NumericComparison | NumberCounts,
+    design: Design,
+    alpha: float,
+    threshold: float = INDEX_THRESHOLD,
+) -> Part:
+    """Test whether numbers come from one law, by the population stability index over the report's bins.
+
+    The p-value is that of `psi_law`; the effect is the index beyond what chance alone makes it, with the bounds of
+    `psi_bounds.bound_psi`. Both sides have a finite value, and rows are independent and count alike.
+    """
+    r, c = (tuple(map(int, side)) for side in (found.reference_counts, found.current_counts))
+    statistic = psi_of_counts(r, c, "jeffreys")
+    pvalue, _ = psi_law.psi_pvalue(statistic, r, c, "jeffreys", continuous=found.continuous, laid=True)
+
+    def repeated(times: float) -> tuple[Effect, float]:
+        one, other = ([count * times for count in side] for side in (r, c))
+        bounds = bound_psi(one, other, alpha)
+        return Effect("population stability index beyond chance", *bounds, threshold), 0.0
+
+    test = "population stability index"
+    return Part("values", test, statistic, pvalue, repeated(1.0)[0], design, repeated=repeated)
 
 
 def condition_on_ties(part: Part, reference: npt.NDArray[np.int64], current: npt.NDArray[np.int64]) -> Part:

@@ -62,7 +62,7 @@ from tidewheel.drift.table.pairs import (
     sides_of,
     unreadable,
 )
-from tidewheel.drift.table.rules import Rule, Rules, check_known
+from tidewheel.drift.table.rules import Rule, Rules
 from tidewheel.drift.table.shapes import from_names
 from tidewheel.drift.table.unit_order import Order, OrderedUnits
 from tidewheel.errors import InputError
@@ -88,6 +88,7 @@ def compare(
     correction: str = ...,
     kinds: Mapping[str, str] | None = ...,
     thresholds: Mapping[str, float | Mapping[str, float]] | None = ...,
+    decide_by: str | Mapping[str, str] | None = ...,
     weights: str | None = ...,
     threads: int | None = ...,
     compat: str | None = ...,
@@ -108,6 +109,7 @@ def compare(
     correction: str = ...,
     kinds: Mapping[str, str] | None = ...,
     thresholds: Mapping[str, float | Mapping[str, float]] | None = ...,
+    decide_by: str | Mapping[str, str] | None = ...,
     weights: str | None = ...,
     threads: int | None = ...,
     compat: str | None = ...,
@@ -128,6 +130,7 @@ def compare(
     correction: str = "bh",
     kinds: Mapping[str, str] | None = None,
     thresholds: Mapping[str, float | Mapping[str, float]] | None = None,
+    decide_by: str | Mapping[str, str] | None = None,
     threads: int | None = None,
     compat: str | None = None,
     compat_methods: Mapping[str, str] | None = None,
@@ -202,8 +205,14 @@ def compare(
             (strings and booleans become numbers; a column with a string that is none cannot be read).
         thresholds: From where on a difference matters, per name of a column, or "*" for all: a number in (0, 1) for the
             parts "values" and "tail", or a mapping of parts ("values", "tail", "missing", "nan", "infinite", "unseen") to
-            such numbers. Of numbers it is a Kolmogorov-Smirnov distance, of categories a total variation, else a
-            difference of shares. A column's own go before those of all, part by part; "tail" follows "values".
+            such numbers. Of numbers it is a Kolmogorov-Smirnov distance (or the index, see `decide_by`), of categories a
+            total variation, else a difference of shares. A column's own go before those of all, part by part; "tail"
+            follows "values".
+        decide_by: The statistic that decides the values, for all columns that it is defined for, or by name of a column ("*"
+            for all): "ks" (default) or "psi" for numbers and times, "total_variation" for categories. The index is
+            tested by its own law (`psi`); its effect is what it exceeds chance by, with bounds that hold for any laws
+            (`psi_bounds.bound_psi`), and its threshold is 0.1. It sees the report's ten bins alone, and bins of few rows
+            leave it open. A warning tells of it. Not with `unit` or `weights`.
         threads: Most threads to use; by default `TIDEWHEEL_THREADS`, else one per core.
         compat: "evidently" or "nannyml", to show that tool's numbers too.
         compat_methods: That tool's method by kind of column ("numeric", "categorical"), by the tool's name for it; kinds
@@ -218,11 +227,13 @@ def compare(
             unit's column is not in both, `alpha` or a threshold lies outside (0, 1), the reference has one unit only, or
             `unit_order` lacks a unit or names one twice; a column of `by` is not in both tables or is the unit's, there is
             no column besides, or more than 1,000 segments; a weight is missing, NaN, infinite or negative, all of a side
-            are 0, or `weights` goes with `by`, `unit`, `compat` or "wasserstein".
+            are 0, `weights` goes with `by`, `unit`, `compat` or "wasserstein", or "psi" shall decide with `unit`, with
+            `weights`, or a categorical column.
         InputTypeError: a table is of an unknown type, the unit's column or one of `by` has another type in each, `columns`
             or `exclude` is a string, weights are no numbers, or a threshold is none.
         UnknownNameError: an unknown `correction`, `unit_order` or statistic, `compat`, kind or method of `compat_methods`;
-            `kinds` with a kind or a column that does not exist; `thresholds` with such a column or part.
+            `kinds` with a kind or a column that does not exist; `thresholds` or `decide_by` with such a column, part or
+            statistic.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` two more passes on one thread, and 5 to 60 ms
     a test of 80 units. With `by` rows are copied a segment at a time: about five times as long for 20 segments of
@@ -243,12 +254,13 @@ def compare(
         (('speed',), 'stable')
     """
     check_levels(alpha, correction)
-    rules = Rules(alpha, arguments.read_thresholds(thresholds))
+    rules = Rules.read(alpha, thresholds, decide_by)
     wanted = shown.check_names(statistics, (*shown.COUNTED, *shown.MEASURED))
     asked = None if columns is None else arguments.read_names("columns", columns)
     unit = None if unit is None else arguments.read_name("unit", unit)
     split = [] if by is None else segments.read_by(by, unit)
     weights = _read_weights(weights, by, unit, compat, wanted)
+    _check_deciders(rules, unit, weights)
     peers = _import_peers(compat, compat_methods)
     declared, left_out = arguments.read_kinds(kinds), arguments.read_excluded(exclude)
     hidden = [name for name in (unit, weights) if name is not None]
@@ -262,7 +274,7 @@ def compare(
         "current", current, columns=list(r_table) if read is None else read, exclude=unread, kinds=declared
     )
     inputs.check_declared(declared, r_table, c_table)
-    check_known(rules.thresholds, "`reference`", r_table, c_table)
+    rules.check_known("`reference`", r_table, c_table)
     tables = {"reference": r_table, "current": c_table}
     names = choose_columns(tables, [name for name in r_table if name not in hidden], asked, left_out)
     known = {*r_table, *left_out, *hidden}
@@ -380,6 +392,14 @@ def _read_weights(
             "`statistics` must not hold 'wasserstein' where `weights` are given: it counts plain rows"
         )
     return arguments.read_name("weights", weights)
+
+
+def _check_deciders(rules: Rules, unit: str | None, weights: str | None) -> None:
+    for argument, given in (("unit", unit), ("weights", weights)):
+        if given is not None and "psi" in rules.deciders.values():
+            raise InputError(
+                f"`decide_by` must not hold 'psi' with `{argument}`: the law of the index is that of plain rows"
+            )
 
 
 _WEIGHTLESS = {
@@ -509,7 +529,11 @@ def _measure_numbers(
     )
     if by_unit is not None:
         measured = unit_tests.retest(measured, by_unit)
-    elif found.distance is not None and (counts := ties.count_values(*pair, threads)) is not None:
+    elif (
+        found.distance is not None
+        and rule.choose(name, "numeric") == "ks"
+        and (counts := ties.count_values(*pair, threads)) is not None
+    ):
         tested = column_tests.condition_on_ties(measured.parts[0], *counts)
         measured = replace(measured, parts=[tested, *measured.parts[1:]])
     return replace(measured, shape=_shape_of_numbers(found, pair[0].dtype) if found.distance else None)

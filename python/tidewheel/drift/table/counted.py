@@ -67,6 +67,7 @@ class NumberCounts:
         distance: The interval that holds the Kolmogorov-Smirnov distance; None when a side holds no number.
         reference_counts: Finite reference values per report bin; empty when there are none. With weights in equal rows.
         current_counts: Finite current values per report bin.
+        continuous: Whether the bins are known to be laid on values without ties.
     """
 
     reference: Parts
@@ -74,6 +75,7 @@ class NumberCounts:
     distance: _native.KsEnclosure | Distance | None
     reference_counts: Sequence[float]
     current_counts: Sequence[float]
+    continuous: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)

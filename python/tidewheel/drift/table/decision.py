@@ -17,6 +17,9 @@ from tidewheel.measures.quantiles import bisect
 #: Kolmogorov-Smirnov distance: a tenth of the rows on the other side of some value. A normal law shifted by a quarter of its
 #: standard deviation has 0.0995, which is about PSI 0.06; the customary "moderate" PSI of 0.1 has 0.12.
 DISTANCE_THRESHOLD = 0.1
+#: Population stability index beyond chance: the customary "moderate" one. A normal law shifted by 0.32 of its standard
+#: deviation has it, whose distance is 0.125.
+INDEX_THRESHOLD = 0.1
 #: Total variation between categories: a tenth of the rows would have to change category.
 VARIATION_THRESHOLD = 0.1
 #: Difference of a share (missing, NaN, infinite, unseen): five points in a hundred.

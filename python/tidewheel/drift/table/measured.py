@@ -11,11 +11,17 @@ from tidewheel import _native
 from tidewheel.drift.report.records import ColumnDrift, PartDrift, Shape, Verdict
 from tidewheel.drift.table import column_tests, decision, design_effect, open_vocabulary, shown
 from tidewheel.drift.table.counted import CategoryCounts, NumberCounts, WeighedCounts
-from tidewheel.drift.table.decision import DISTANCE_THRESHOLD, SHARE_THRESHOLD, VARIATION_THRESHOLD
+from tidewheel.drift.table.decision import (
+    DISTANCE_THRESHOLD,
+    INDEX_THRESHOLD,
+    SHARE_THRESHOLD,
+    VARIATION_THRESHOLD,
+)
 from tidewheel.drift.table.rules import Rule
 
 #: Why nothing is computed of a column whose reference rows are of one unit.
 ONE_UNIT = "the reference has values in one unit only, so the spread between units is unknown"
+_NO_FINITE = "a side has no finite value, of which the population stability index is made"
 #: What rows are worth for the test of values, and for the tests of shares.
 Designs = tuple[design_effect.Design, design_effect.Design]
 
@@ -138,12 +144,15 @@ def measure_numbers(
     )
     if values.df == 0:
         return measure_shares(name, kind, rows, counts, shares, rule, ONE_UNIT)
-    tests = [
-        column_tests.compare_numbers(
-            distance, values, rule.alpha, rule.threshold("values", DISTANCE_THRESHOLD)
-        ),
-        *_test_shares(counts, rows, shares, rule),
-    ]
+    if rule.choose(name, "numeric") == "psi":
+        if not (any(found.reference_counts) and any(found.current_counts)):
+            return measure_shares(name, kind, rows, counts, shares, rule, _NO_FINITE)
+        threshold = rule.threshold("values", INDEX_THRESHOLD)
+        test = column_tests.compare_bins(found, values, rule.alpha, threshold)
+    else:
+        threshold = rule.threshold("values", DISTANCE_THRESHOLD)
+        test = column_tests.compare_numbers(distance, values, rule.alpha, threshold)
+    tests = [test, *_test_shares(counts, rows, shares, rule)]
     told = column_tests.name_distance(distance) | shown.divergences_of_counts(
         found.reference_counts, found.current_counts
     )
@@ -174,6 +183,7 @@ def measure_categories(
     values, shares = designs or (design_effect.independent(n, m), design_effect.independent(*rows))
     if values.df == 0:
         return measure_shares(name, "categorical", rows, counts, shares, rule, ONE_UNIT)
+    rule.choose(name, "categorical")
     names, whole, kept = None, 0.0, None
     if isinstance(found, WeighedCounts):
         whole, kept = found.total_variation, found.kept
