@@ -11,6 +11,7 @@ import time
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -140,6 +141,28 @@ def test_works_in_a_forked_child(samples):
         if process.is_alive():
             process.kill()
     assert process.exitcode == 0
+
+
+def compare_in_a_child(queue, tables):
+    queue.put([column.pvalue for column in drift.compare(*tables, threads=2)])
+
+
+def test_chunks_of_polars_are_read_in_a_forked_child():
+    """Polars aligns the chunks of a frame by threads, which a forked process does not have."""
+    frame = pl.DataFrame({"x": np.arange(900.0), "word": ["a", None, "b"] * 300})
+    chunks = pl.concat([frame[:9], frame[9:]], rechunk=False)
+    chunks.lazy().select(pl.col("x").sum()).collect()  # its threads are there
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=compare_in_a_child, args=(queue, [chunks, chunks]))
+    process.start()
+    try:
+        found = queue.get(timeout=DEADLINE_S)
+    finally:
+        process.join(5)
+        if process.is_alive():
+            process.kill()
+    assert found == [column.pvalue for column in drift.compare(frame, frame)]
 
 
 ALONE = """

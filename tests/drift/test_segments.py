@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import multiprocessing
 import pickle
 from fractions import Fraction
 from math import comb
@@ -222,6 +223,25 @@ def test_cautions_are_gathered_by_column():
     assert declared["a"]["code"].kind == "categorical"
 
 
+def test_years_that_split_the_rows_are_no_text_to_warn_of():
+    table = {"x": np.arange(900.0), "year": np.arange(900) % 3 + 2024}
+    found = drift.compare(table, table, by="year")
+    assert found.overall["year"].kind == "categorical"
+    assert found.warnings == found.overall.warnings == found[2024].warnings
+    assert len(found.warnings) == 1  # that rows are taken as independent
+
+
+def test_thresholds_hold_in_every_segment():
+    found = drift.compare(BEFORE, AFTER, by="shop", thresholds={"x": 0.9}, columns=["x", "word"])
+    assert {report["x"].effect.threshold for _, report in found} == {0.9}
+    assert {report["word"].effect.threshold for _, report in found} == {0.1}
+    assert found.drifted == ()
+    moved = {"x": np.arange(900.0), "g": np.resize(["a", "a", "a", "b"], 900)}
+    tables = {"x": np.arange(900.0), "g": np.resize(["a", "b"], 900)}, moved
+    assert drift.compare(*tables, by="g").overall.drifted == ("g",)
+    assert drift.compare(*tables, by="g", thresholds={"g": 0.9}).overall.drifted == ()
+
+
 # Small segments
 
 
@@ -403,6 +423,33 @@ def test_tables_of_every_library(form, options, expected):
         assert [(c.name, c.verdict, c.pvalue_corrected) for c in report] == [
             (c.name, c.verdict, c.pvalue_corrected) for c in expected[options][shop]
         ]
+
+
+def compare_in_a_child(queue, tables):
+    found = drift.compare(*tables, by="shop", threads=2)
+    queue.put([(shop, [column.pvalue for column in report]) for shop, report in found])
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["mapping", "mapping of series", "polars", "polars, chunks", "polars, categories", "pandas", "pyarrow"],
+)
+def test_rows_are_taken_in_a_forked_child(form):
+    """A forked process has none of its parent's threads: what hands its work to these would wait for ever."""
+    tables = [FORMS[form](BEFORE), FORMS[form](AFTER)]
+    pl.DataFrame(BEFORE).lazy().select(pl.col("x").sum()).collect()  # the threads of polars are there
+    expected = drift.compare(*tables, by="shop")
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=compare_in_a_child, args=(queue, tables))
+    process.start()
+    try:
+        found = queue.get(timeout=60)
+    finally:
+        process.join(5)
+        if process.is_alive():
+            process.kill()
+    assert found == [(shop, [column.pvalue for column in report]) for shop, report in expected]
 
 
 def test_arrays_of_two_dimensions():

@@ -259,7 +259,9 @@ def _singly(name: str, table: Any, library: str) -> tuple[list[str], _ByPlace] |
 
 
 def _read_polars_table(frame: Any) -> list[_native.Column]:
-    if all(series.can_export(name, dtype) for name, dtype in frame.schema.items()):
+    # A frame of several chunks is aligned by the threads of polars, which a forked process waits for in vain.
+    whole = all(chunks == 1 for chunks in frame.n_chunks("all"))
+    if whole and all(series.can_export(name, dtype) for name, dtype in frame.schema.items()):
         return _native.read_table(frame)
     return [series.read_polars(column_name(column.name), column) for column in frame.get_columns()]
 

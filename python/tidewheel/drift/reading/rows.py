@@ -78,16 +78,10 @@ def select(source: Any, names: Sequence[str]) -> Take:
         source: The table, as `hold` gives it; of a polars lazy frame its rows.
         names: Names of its columns.
     """
-    library = series.library(source)
-    if library == "pandas":
+    if series.library(source) == "pandas":
         places = [column_name(key) for key in source.columns]
         narrow = source.iloc[:, [places.index(name) for name in names]]
         return lambda rows: narrow.take(rows)
-    if library == "polars":
-        keys = {column_name(key): key for key in source.columns}
-        # Not by `select`, see `inputs`: brackets do without the threads of polars.
-        chosen = source[[keys[name] for name in names]]
-        return lambda rows: chosen[rows]
     held = _hold_columns(source, names)
     return lambda rows: {name: _take(values, rows) for name, values in held.items()}
 
@@ -98,6 +92,10 @@ def _hold_columns(source: Any, names: Sequence[str]) -> dict[str, Any]:
         return {name: _plain(found[name]) for name in names}
     if isinstance(source, np.ndarray):
         return {name: source[:, int(name)] for name in names}
+    if series.library(source) == "polars":
+        # Rows of a whole frame are taken by the threads of polars, which a forked process does not have, and waits for.
+        keys = {column_name(key): key for key in source.columns}
+        return {name: source.get_column(keys[name]) for name in names}
     places = [column_name(key) for key in source.schema.names]
     return {name: _plain(source.column(places.index(name))) for name in names}
 
