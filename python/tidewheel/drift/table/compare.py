@@ -236,8 +236,8 @@ def compare(
             statistic.
 
     Cost: O(rows x columns), a few nanoseconds per value; with `unit` two more passes on one thread, and 5 to 60 ms
-    a test of 80 units. With `by` rows are copied a segment at a time: about five times as long for 20 segments of
-    100,000 rows, and some 15 ms for each small segment of 25 columns. With `weights` half a second per million rows of
+    a test of 80 units. With `by` rows are copied a segment at a time: about six times as long for 20 segments of
+    50,000 rows, and some 15 ms for each small segment of 25 columns. With `weights` half a second per million rows of
     a column, by sorting. With `compat` raw values
     are looked at as these tools do, in NumPy: some 100 nanoseconds per number, 500 per string.
 
