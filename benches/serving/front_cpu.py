@@ -74,18 +74,19 @@ class Server:
     def __init__(self, port: int, pid: int, bodies: Path) -> None:
         self._port, self._bodies = port, bodies
         self._front = psutil.Process(pid)
-        self._haproxies = [one for one in psutil.process_iter() if _is_haproxy(one, port)]
 
     def ask(self, seconds: float) -> Cost:
         """Have the client ask for so long."""
         client = Path(__file__).with_name("load_client.py")
         arguments = [str(self._port), "/predict", str(CONNECTIONS), str(seconds), str(self._bodies)]
-        front_s, haproxy_s = _used_s([self._front]), _used_s(self._haproxies)
+        # Looked up anew: Serve replaces its HAProxy when a deployment changes.
+        haproxies = [one for one in psutil.process_iter() if _is_haproxy(one, self._port)]
+        front_s, haproxy_s = _used_s([self._front]), _used_s(haproxies)
         done = subprocess.run([sys.executable, client, *arguments], capture_output=True, check=True)
         found = json.loads(done.stdout)
         assert found["others"] == 0, found["example"]
         each = 1e6 / found["ok"]
-        return Cost((_used_s([self._front]) - front_s) * each, (_used_s(self._haproxies) - haproxy_s) * each)
+        return Cost((_used_s([self._front]) - front_s) * each, (_used_s(haproxies) - haproxy_s) * each)
 
 
 def _is_haproxy(process: psutil.Process, port: int) -> bool:
