@@ -5,6 +5,7 @@ import pytest
 
 from race import race, report
 from tidewheel import drift
+from tidewheel.drift.profile.column_state import BESIDE
 
 ROWS = 5_000_000
 #: Rows of the reference, and with them blocks: 4 sqrt(n), at least 1,024 and at most 16,384.
@@ -21,7 +22,7 @@ def test_updating_a_window(benchmark, rows, shape):
     edges = np.concatenate([[-1e300], profile._columns[0].edges, [1e300]])
     window = profile.window()
     window.update({"x": current})
-    assert (window.counts()[0][4:] == np.histogram(current, edges)[0]).all()
+    assert (window.counts()[0][BESIDE:] == np.histogram(current, edges)[0]).all()
     found = race(
         benchmark,
         lambda: window.update({"x": current}, threads=1),

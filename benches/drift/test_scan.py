@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from race import race
 from tidewheel import drift
+from tidewheel.drift.profile.column_state import BESIDE
 
 SIZES = [int(float(size)) for size in os.environ.get("SCAN_ROWS", "1e7,1e8").split(",")]
 GROUP = 1_000_000
@@ -65,7 +66,7 @@ def test_scanning_parquet(benchmark, source):
     window, ours_s, rival_s = found.ours, min(found.ours_s), min(found.rival_s)
     middle = pl.scan_parquet(path).select((pl.col("score") < 0).sum()).collect().item()
     below = np.searchsorted(profile.select(["score"])._columns[0].edges, 0.0)
-    counted = window.counts()[0][4:]
+    counted = window.counts()[0][BESIDE:]
     assert window.n_rows == n
     assert counted[:below].sum() <= middle <= counted[: below + 1].sum()
     mine = peak_mb(SCAN, path=str(path), profile=str(path.with_suffix(".profile")))
