@@ -289,6 +289,15 @@ JSON_VALUES = {
     "objects and numbers": (['{"k": 1}', "2", "null"], "categorical", "stable"),
     "objects and lists": (['{"k": 1}', "[2]", "null"], "categorical", "stable"),
     "strings and numbers": (['"a"', "1", "null"], "categorical", "stable"),
+    "numbers larger than any float": (["1" + "0" * 400, "1", "null"], "categorical", "stable"),
+    "whole numbers beyond 64 bits and others": (["1" + "0" * 20, "1.5", "null"], "numeric", "stable"),
+    "numbers larger than any float alone": (
+        ["1" + "0" * 400, "2" + "0" * 400, "null"],
+        "categorical",
+        "stable",
+    ),
+    "halves of a pair": ([r'"\ud83d"', r'"b\udc80"', "null"], "categorical", "stable"),
+    "numbers and NaN": (["1.5", "NaN", "null"], "numeric", "stable"),
     "objects of several kinds": (['{"k": 1}', '{"k": "a"}', "null"], "struct", "not computed"),
 }
 

@@ -51,7 +51,7 @@ def check(sides: Sides) -> None:
             report = None
         if report is not None:
             check_report(report)
-            if sides.extra not in {"categorical", "numeric", "unit"}:
+            if sides.extra not in {"categorical", "numeric", "unit", "weights"}:
                 check_meaning(report, sides)
         profile = fit(sides.reference)
         if profile is not None:
@@ -65,6 +65,9 @@ def check(sides: Sides) -> None:
 def compare(sides: Sides) -> drift.DriftReport | drift.SegmentedReport | None:
     names, options, due = shared(sides), {}, []
     match sides.extra:
+        case "" | "sliced" | "files":
+            # A profile's p-values may differ where it has intervals, and a correction would hand that on to other columns.
+            options = {"correction": "none"}
         case "evidently" | "nannyml":
             options, due = {"compat": sides.extra}, ["`compat` needs raw values"]
         case "wasserstein":
@@ -82,6 +85,9 @@ def compare(sides: Sides) -> drift.DriftReport | drift.SegmentedReport | None:
                 "there must be a column to compare besides",
             ]
             due.append("`compat` needs raw values")
+        case "weights" if names:
+            options = {"weights": names[0]}
+            due = ["weight", f"column {names[0]!r} must have one type"]
         case "thresholds":
             options = {"thresholds": {"*": {"values": 0.3, "missing": 0.2}}}
     with refused(sides, *due):
@@ -265,7 +271,7 @@ def look_back(profile: drift.Profile, sides: Sides, report: drift.DriftReport | 
         return
     assert window.n_rows == current.rows
     assert drift.Window.from_bytes(again, window.to_bytes()) == window
-    learned = profile.compare(window)
+    learned = profile.compare(window, correction="none")
     check_report(learned)
     if report is not None and not sides.reference.has_twins:
         for one, other in zip(report.columns, learned.columns, strict=True):
@@ -423,7 +429,8 @@ def call(*arguments: object) -> tuple[int, str]:
 
 def write(table: Table, path: Path) -> Path | None:
     """Write a table to a file, of a kind that depends on its rows; None where its library cannot."""
-    if not table.columns:
+    # Once pandas is imported pyarrow cannot read the last kind back, nor can pandas.
+    if not table.columns or any(one.kind == "pandas category of intervals" for _, one in table.columns):
         return None
     made = table.build()
     forms = ("parquet", "feather", "csv", "jsonl")

@@ -177,7 +177,9 @@ def _nanoseconds(span: dt.timedelta) -> int:
 
 def instant(value: dt.datetime, unit: int = 1) -> tuple[str, Any]:
     family = "naive" if value.tzinfo is None else "aware"
-    counted = _nanoseconds(value.replace(tzinfo=None) - EPOCH)
+    counted = _nanoseconds(
+        (value if family == "naive" else value.astimezone(dt.UTC)).replace(tzinfo=None) - EPOCH
+    )
     return family, counted // unit * unit
 
 
@@ -772,8 +774,10 @@ def tables(draw: Any, like: Table | None = None) -> Table:
     return Table(library, rows, tuple(found))
 
 
-EXTRAS = ("", "", "", "evidently", "nannyml", "wasserstein", "unit", "by", "thresholds", "categorical", "numeric", "sliced",
-          "files", "files")  # fmt: skip
+EXTRAS = (
+    "", "", "", "evidently", "nannyml", "wasserstein", "unit", "by", "weights", "thresholds", "categorical", "numeric",
+    "sliced", "files", "files",
+)  # fmt: skip
 
 
 @st.composite

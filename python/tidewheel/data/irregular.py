@@ -6,6 +6,7 @@ of several kinds. Regular files are read as polars reads them; see `tables`.
 
 import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
@@ -105,44 +106,53 @@ def open_json(path: Path, source: _Source, in_memory: bool) -> pl.LazyFrame:
             return frame.collect().lazy()
         frame.null_count().collect(engine="streaming")
     except _STOPS:
-        if isinstance(source, io.BytesIO):
-            source.seek(0)
-        return pl.scan_ndjson(source, schema=_find_json_types(path, source))
+        return _read_json(path, source).lazy()
     return frame
 
 
-def _find_json_types(path: Path, source: _Source) -> dict[str, pl.DataType]:
-    """Find the type of each column by a look at every row, one by one: slower than polars, and never at a loss."""
-    kinds: dict[str, set[type]] = {}
+def _read_json(path: Path, source: _Source) -> pl.DataFrame:
+    """Read all rows one by one: slower than polars, and never at a loss."""
+    rows = []
     text = source.read_bytes() if isinstance(source, Path) else source.getvalue()
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            row = json.loads(line) if line.strip() else {}
+            row = json.loads(line) if line.strip() else None
         except ValueError as error:
             raise InputError(
                 f"{path} must have a JSON object on each line; line {number} is none: {error}"
             ) from error
-        if not isinstance(row, dict):
+        if isinstance(row, dict):
+            rows.append(row)
+        elif line.strip():
             raise InputError(
                 f"{path} must have a JSON object on each line; line {number} is a {type(row).__name__}"
             )
-        for name, value in row.items():
-            kinds.setdefault(name, set()).add(_kind_of(value))
-    return {name: _TYPES.get(frozenset(found - {NoneType}), pl.String()) for name, found in kinds.items()}
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pl.DataFrame([_make_column(_write(name), [row.get(name) for row in rows]) for name in names])
+
+
+def _make_column(name: str, values: list[Any]) -> pl.Series:
+    kinds = {_kind_of(value) for value in values} - {NoneType}
+    if kinds <= {int, float} and kinds != {int}:
+        return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
+    if len(kinds) == 1 and (known := _TYPES.get(next(iter(kinds)))):
+        return pl.Series(name, values, known)
+    return pl.Series(name, [None if value is None else _write(value) for value in values], pl.String)
+
+
+def _write(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    # JSON can write half of a pair of surrogates, polars cannot hold it.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _kind_of(value: object) -> type:
-    # Whole numbers beyond 64 bits are read as floats.
-    return float if isinstance(value, int) and not -(2**63) <= value < 2**63 else type(value)
+    if not isinstance(value, int) or -(2**63) <= value < 2**63:
+        return type(value)
+    # A number that no float holds is no more than its digits.
+    return float if -_MOST_FLOAT <= value <= _MOST_FLOAT else str
 
 
-#: Types of columns whose values are of these kinds; all others are text. What is inside a nested one is never looked at.
-_TYPES = {
-    frozenset[type](): pl.Null(),
-    frozenset({bool}): pl.Boolean(),
-    frozenset({int}): pl.Int64(),
-    frozenset({float}): pl.Float64(),
-    frozenset({int, float}): pl.Float64(),
-    frozenset({list}): pl.List(pl.String),
-    frozenset({dict}): pl.Struct([]),
-}
+_MOST_FLOAT = int(sys.float_info.max)
+#: Types of columns whose values are all of one kind; those of several are text.
+_TYPES = {bool: pl.Boolean, int: pl.Int64, list: pl.Object, dict: pl.Object}
