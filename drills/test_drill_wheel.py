@@ -84,7 +84,7 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel):
     kept = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".pyc", ".so"}]
     assert {str(path.relative_to(folder)) for path in kept} <= set(names)
     needed = (
-        "drift/page.html",
+        "drift/report/page.html",
         "report/templates/year.html.j2",
         "examples/flights/tidewheel.toml",
         "py.typed",
