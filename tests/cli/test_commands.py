@@ -306,8 +306,23 @@ SOURCES = {
 }
 
 
+def test_help_keeps_what_stands_in_brackets(tidewheel: Command) -> None:
+    told = tidewheel("run", "--help")
+    assert "[environments]" in told.out
+
+
 class TestBadProjects:
     """A project that cannot be run: exit code 2, the value and its place, and nothing written."""
+
+    @pytest.mark.parametrize("command", ["run", "status", "evidence", "serve up"])
+    def test_an_environment_that_the_file_lacks_is_named(
+        self, tidewheel: Command, small_project: Path, command: str
+    ) -> None:
+        told = tidewheel(*command.split(), "-p", small_project, "--environment", "prod")
+        assert (told.code, told.out) == (2, "")
+        assert "environment 'prod' must be one of those in " in told.err
+        assert told.err.endswith(": local\n")
+        assert not (small_project / "state").exists()
 
     @pytest.fixture
     def project(self, small_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from small_project import PROJECT
 from tidewheel.errors import MissingExtraError
 from tidewheel.operations import doctor
 from tidewheel.operations.doctor import Check, examine
@@ -103,3 +104,21 @@ def test_open_ports_of_a_run_are_named_where_others_reach_them(tmp_path: Path, h
         assert (check.state, f"{host}:{port} (" in check.detail) == (state, state == "fail")
     finally:
         reap(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "words"),
+    [
+        (None, "warn", "has no tidewheel.toml"),
+        ("[scope", "fail", "tidewheel.toml"),
+        (PROJECT, "ok", "orders, 2 candidates"),
+    ],
+    ids=["no project", "a broken file", "a project"],
+)
+def test_the_folder_is_a_project_or_not(tmp_path: Path, text: str | None, state: str, words: str) -> None:
+    if text is not None:
+        (tmp_path / "tidewheel.toml").write_text(text, encoding="utf-8")
+    check = found(tmp_path, "project")
+    assert check.state == state
+    assert words in check.detail
+    assert bool(check.remedy) is (state != "ok")

@@ -397,11 +397,12 @@ def serve_up(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; any free one by default.")
     ] = None,
+    environment: EnvironmentName = "local",
 ) -> None:
     """Start the server with the model that the ledger says is champion; it runs until `serve down`."""
     from tidewheel.cli.projects import start_serving  # brings Ray
 
-    raise typer.Exit(start_serving(project, port))
+    raise typer.Exit(start_serving(project, port, environment))
 
 
 @serve_app.command("down")

@@ -191,9 +191,12 @@ def opened(workplace: Workplace) -> Iterator[Ledger]:
         yield ledger
 
 
-def start_serving(project: Path, port: int | None) -> int:
-    """Start Ray and the front with the champion of the ledger; they outlive this command."""
-    workplace = Workplace.open(project)
+def start_serving(project: Path, port: int | None, environment: str) -> int:
+    """Start Ray and the front with the champion of the environment's ledger; they outlive this command.
+
+    A project has one server on a machine, whatever environment it answers for.
+    """
+    workplace = Workplace.open(project, environment)
     host, wanted = workplace.settings.serving.host, port or workplace.settings.serving.port
 
     def refuse_living(run: Run) -> None:
