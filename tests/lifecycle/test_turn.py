@@ -1,6 +1,6 @@
 """Turns of the loop without Prefect: what a turn does when the past is awkward."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +12,11 @@ from tidewheel.data.sources import read_source
 from tidewheel.errors import InputError, InputTypeError, UnknownNameError
 from tidewheel.evidence.gates import criteria_of
 from tidewheel.evidence.history import champion_of
+from tidewheel.evidence.records import Finding
+from tidewheel.flows.host import show_rows
 from tidewheel.lifecycle.ingest import ingest
 from tidewheel.lifecycle.rehearse import serve_rest
+from tidewheel.lifecycle.release import release
 from tidewheel.lifecycle.retrain import retrain
 from tidewheel.lifecycle.train import train
 from tidewheel.lifecycle.turn import turn
@@ -25,6 +28,19 @@ from tidewheel.predictions.log import append_batch, read_log
 
 APRIL_UTC = datetime(2021, 4, 1, tzinfo=UTC)
 MAY_UTC = datetime(2021, 5, 1, tzinfo=UTC)
+FINDING = Finding(
+    finding_id="f" * 64,
+    kind="performance",
+    model_id="m" * 64,
+    starts_utc=datetime(2021, 6, 30, 15, tzinfo=UTC),
+    ends_utc=datetime(2021, 7, 31, 15, tzinfo=UTC),
+    at_utc=datetime(2021, 8, 10, tzinfo=UTC),
+    verdict="degraded",
+    columns=(),
+    measurements=(),
+    action="retrain",
+    reason="worse",
+)
 GATE = """
 [[gates.{stage}.criteria]]
 metric = "roc_auc"
@@ -190,6 +206,58 @@ def test_a_retraining_that_trained_nothing_spends_nothing(folder: Path) -> None:
     assert champion is not None
     again = retrain(Workplace.open(folder), now_utc)
     assert again is not None
+
+
+@pytest.fixture
+def judged(folder: Path) -> tuple[Workplace, str]:
+    """Give a project whose first model answers and whose second one has passed its gates."""
+    workplace = change(folder, "[rollout.quality]", '[rollout.quality]\nclaim = "better"')
+    ingest(workplace, APRIL_UTC)
+    simple, trees = train(workplace, APRIL_UTC)
+    assert release(workplace, simple.model_id, "batch", APRIL_UTC) is None
+    return workplace, trees.model_id
+
+
+def test_a_canary_without_rows_says_so(judged: tuple[Workplace, str]) -> None:
+    workplace, candidate = judged
+    newest = workplace.source["ordered_at_utc"].max()
+    assert isinstance(newest, datetime)
+    facts = release(workplace, candidate, "batch", newest - timedelta(days=13))
+    assert facts is not None
+    assert (facts.verdict, facts.canary_requests) == ("refuse", 0)
+    assert facts.reason.startswith("no row was there for the canary, from ")
+
+
+def test_a_claim_is_recorded_as_it_was_judged(judged: tuple[Workplace, str]) -> None:
+    workplace, candidate = judged
+    release(workplace, candidate, "batch", APRIL_UTC)
+    with workplace.ledger() as ledger:
+        (quality,) = ledger.evidence(subject=candidate, stage="quality")
+        (canary,) = ledger.evidence(subject=candidate, stage="canary")
+    assert {(row.comparison, row.threshold) for row in quality.judgements} == {(">", 0.0)}
+    assert {row.comparison for row in canary.judgements} == {">="}
+
+
+def test_a_finding_is_told_with_its_project_and_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, str]] = []
+    monkeypatch.setattr("tidewheel.flows.host.emit_event", lambda *_, payload, **__: told.append(payload))
+    write(folder, PROJECT + "\n[environments.prod]\n")
+    workplace = Workplace.open(folder, "prod")
+    with workplace.ledger() as ledger:
+        known = ledger.append(FINDING)
+    show_rows(workplace, after=0)
+    show_rows(workplace, after=known)
+    assert [(one["project"], one["environment"], one["kind"]) for one in told] == [
+        (str(folder.resolve()), "prod", "performance")
+    ]
+
+
+def test_a_finding_is_of_the_month_that_its_window_lies_in() -> None:
+    # July as a clock in Tokyo tells it.
+    assert f"{FINDING.middle_utc:%Y-%m}" == "2021-07"
+    assert FINDING.month == 7
 
 
 def test_a_version_of_nothing_is_refused(folder: Path) -> None:
