@@ -106,3 +106,12 @@ def test_a_holdout_that_cannot_be_had_is_refused(frame: pl.DataFrame, holdout_da
     with pytest.raises(InputError) as caught:
         split_holdout(frame, event_time="at", unit="day", holdout_days=holdout_days)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", [None, "day"])
+def test_a_time_that_never_differs_holds_nothing_out(unit: str | None) -> None:
+    frame = days(5).with_columns(at=pl.lit(START))
+    with pytest.raises(
+        InputError, match=r"the event time `at` must differ between rows.*; all 15 have 2013-01-01"
+    ):
+        split_holdout(frame, event_time="at", unit=unit, holdout_days=2)

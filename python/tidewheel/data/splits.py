@@ -60,21 +60,22 @@ def split_holdout(frame: pl.DataFrame, *, event_time: str, unit: str | None, hol
     if holdout_days < 1:
         raise InputError(f"`holdout_days` must be at least 1; got {holdout_days}")
     _check_times(frame, event_time)
-    last = frame.select(pl.col(event_time).max()).item()
+    first, last = frame.select(first=pl.col(event_time).min(), last=pl.col(event_time).max()).row(0)
+    if first == last:
+        raise InputError(
+            f"the event time `{event_time}` must differ between rows, or none can be held out; "
+            f"all {frame.height} have {last}"
+        )
     boundary = last - timedelta(days=holdout_days)
     if unit is None:
         return split_by_time(frame, event_time=event_time, unit=None, boundary_utc=boundary)
-    first = (
-        frame.group_by(unit)
-        .agg(pl.col(event_time).min())
-        .filter(pl.col(event_time) > boundary)[event_time]
-        .min()
-    )
-    if not isinstance(first, datetime):
+    begins = frame.group_by(unit).agg(pl.col(event_time).min())[event_time]
+    cut = begins.filter(begins > boundary).min()
+    if not isinstance(cut, datetime):
         raise InputError(
             f"the last {holdout_days} days must begin at least one unit `{unit}`; none begins after {boundary.isoformat()}"
         )
-    return split_by_time(frame, event_time=event_time, unit=unit, boundary_utc=first)
+    return split_by_time(frame, event_time=event_time, unit=unit, boundary_utc=cut)
 
 
 def _check_times(frame: pl.DataFrame, event_time: str) -> None:
