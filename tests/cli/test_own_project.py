@@ -111,10 +111,17 @@ def test_a_second_server_is_refused(project: Path, url: str) -> None:
         assert f"runs already at {url}" in told.err
 
 
-def test_nothing_waits_for_its_rollout(project: Path) -> None:
+def test_a_model_that_passed_its_gates_waits_until_it_is_rolled_out(project: Path) -> None:
+    """The first turn trains all candidates and deploys the first one; the other is there for who wants it."""
+    assert "passed its gates and waits; `tidewheel run --stage deploy` rolls it out" in " ".join(
+        shell("status", "-p", project).out.split()
+    )
+    told = shell("run", "-p", project, "--stage", "deploy")
+    assert told.code in (0, 1)
+    assert "deploy: " in told.out
     told = shell("run", "-p", project, "--stage", "deploy")
     assert told.code == 2
-    assert "no retrained model waits for its rollout" in told.err
+    assert "no model that passed its gates waits for its rollout" in " ".join(told.err.split())
 
 
 def test_status_and_evidence(project: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_source_is_called() -> None:
     ("name", "error", "words"),
     [
         ("no_rows", InputError, "no_rows` must have at least one row; got none, with 1 columns"),
-        ("no_frame", InputTypeError, "no_frame` must return a polars DataFrame; got list"),
+        ("no_frame", InputTypeError, "no_frame` must return a table of polars, pandas or Arrow; got list"),
     ],
 )
 def test_a_source_without_rows_is_refused(name: str, error: type[InputError], words: str) -> None:
