@@ -97,6 +97,19 @@ def test_each_use_case_asks_the_source_again(folder: Path) -> None:
     assert calls.read_text() == "xx"
 
 
+def test_a_workplace_keeps_the_rows_of_two_versions(folder: Path) -> None:
+    workplace = Workplace.open(folder)
+    for month in (4, 5, 6):
+        ingest(workplace, datetime(2021, month, 1, tzinfo=UTC))
+    with workplace.ledger() as ledger:
+        versions = ledger.data_versions("orders")
+    heights = [workplace.version_rows(version).height for version in versions]
+    assert heights == [version.n_rows for version in versions]
+    assert len(workplace._versions) == 2
+    assert workplace.version_rows(versions[0]).height == heights[0]
+    assert workplace.version_rows(versions[0]) is workplace.version_rows(versions[0])
+
+
 def test_rows_without_an_event_time_are_quarantined_not_lost(folder: Path) -> None:
     body = (
         "import polars as pl\nfrom small_project import read_rows as rows\n\n"

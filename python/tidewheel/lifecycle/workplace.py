@@ -20,6 +20,8 @@ from tidewheel.evidence.store import Ledger
 from tidewheel.project.files import PROJECT_FILE, read_settings, settings_sha256
 from tidewheel.project.settings import Environment, Settings
 
+#: A turn looks at the newest version and at the one that the champion learned from; a rehearsal makes one a month.
+KEPT_VERSIONS = 2
 #: The environment of a project that describes none: this machine.
 LOCAL = "local"
 
@@ -130,12 +132,14 @@ class Workplace:
         return read_rows(self.settings)
 
     def version_rows(self, version: DataVersion) -> pl.DataFrame:
-        """Give the rows of a data version, which never change; read once.
+        """Give the rows of a data version, which never change; the last two that were asked for are kept.
 
         Raises:
             IntegrityError: they are not those that were recorded.
         """
         if version.content_sha256 not in self._versions:
+            if len(self._versions) == KEPT_VERSIONS:
+                del self._versions[next(iter(self._versions))]
             self._versions[version.content_sha256] = read_version(
                 version.uri, version.delta_version, version.content_sha256
             )
